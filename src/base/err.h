@@ -69,4 +69,5 @@ int err_http_status(enum err code);
 
 /* Translates errno: message + ": " + strerror. EACCES → ERR_DENIED, ENOENT → ERR_NOT_FOUND, ENOMEM, EADDRINUSE,
  * EBUSY … → their kind, anything else → ERR_IO. */
-[[gnu::format(printf, 3, 4)]] enum err err_set_errno(struct err_info *reterr, int error_number, const char *format, ...);
+[[gnu::format(printf, 3, 4)]] enum err err_set_errno(struct err_info *reterr, int error_number, const char *format,
+                                                     ...);
