@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+
+struct registry;
+struct orchestrator;
+struct event_filter;
+
+/*
+ * The one request path: method, path and body come in, a reply goes out; how they travel (HTTP, a unix socket, later
+ * ZeroMQ) is not known here. Dispatch finds the route in the generated table, checks the principal's privilege, decides
+ * whether the object is ours, and calls the handler.
+ *
+ * Replies may come later (a write is answered when it is durable); the caller keeps its side alive until then.
+ * Threads: core.
+ */
+enum api_privilege { API_NOBODY, API_VIEWER, API_OPERATOR, API_ADMIN };
+
+struct api_principal {
+    enum api_privilege privilege;
+    char name[64]; /* for the log: "unix:1000", "tcp:127.0.0.1" */
+};
+
+struct api_request {    /* borrowed for the call of api_dispatch() */
+    const char *method; /* "GET" */
+    const char *path;   /* decoded once, without the query */
+    const char *query;  /* raw, without '?'; may be nullptr */
+    const char *body;   /* may be nullptr */
+    size_t body_len;
+    const char *content_type; /* of the body; nullptr: none given */
+    const char *if_match;     /* header values; nullptr: absent */
+    const char *if_none_match;
+    const char *last_event_id;
+    struct api_principal principal;
+};
+
+enum api_reply_kind {
+    API_REPLY_BODY,   /* status, headers, body */
+    API_REPLY_EVENTS, /* 200 and an endless text/event-stream: see `events` */
+};
+
+struct api_header {
+    const char *name; /* static */
+    char value[160];
+};
+
+constexpr size_t API_HEADERS_MAX = 6;
+
+struct api_reply {
+    enum api_reply_kind kind;
+    int status;
+    const char *content_type; /* static; nullptr with an empty body */
+    char *body;               /* owned by the reply, which is the receiver's: api_reply_finish() */
+    size_t body_len;
+    const void *static_body; /* instead of body: embedded, lives forever */
+    struct api_header headers[API_HEADERS_MAX];
+    size_t n_headers;
+    struct api_events *events; /* owned; API_REPLY_EVENTS */
+};
+
+void api_reply_finish(struct api_reply *reply);
+
+/* Called exactly once per dispatch, possibly before it returns; takes the reply. */
+typedef void (*api_reply_fn)(void *arg, struct api_reply *reply);
+
+struct api;
+
+enum err api_create(struct orchestrator *orchestrator, struct log log, struct api **ret, struct err_info *reterr);
+void api_destroy(struct api *api);
+void api_dispatch(struct api *api, const struct api_request *request, api_reply_fn reply, void *arg);
+/* A problem+json reply without a route: for what the transport itself must refuse (Host, size, malformed HTTP). */
+void api_problem(struct api_reply *ret, const struct err_info *info);
+
+/* ---- event streams: pulled by the transport ---- */
+
+/* Appends what this subscriber has not seen, as SSE text, up to about max bytes. 0 appended: nothing new.
+ * A subscriber that has fallen out of the ring gets a `reset` event. */
+size_t api_events_read(struct api_events *events, struct buf *to, size_t max);
+void api_events_destroy(struct api_events *events);
+/* wake(arg) after each batch of new events; one waker per api (the HTTP server). */
+void api_on_events(struct api *api, void (*wake)(void *arg), void *arg);

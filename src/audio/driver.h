@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+struct clock;
+struct endpoint_spec; /* generated: model_gen.h */
+struct loop;
+
+/*
+ * The driver vtable: where endpoints come from. A driver is one const struct, listed in audio/registry.c. Built-in ones
+ * (tone, null, file) make endpoints on request; PipeWire and ALSA will also find devices by themselves.
+ *
+ * An endpoint in use is an `audio_stream`: a source of frames (input) or a place for them (output), in the endpoint's
+ * own rate and channel count. Frames are interleaved 32-bit floats, native endian, full scale ±1.
+ */
+
+struct audio_format {
+    uint32_t rate_hz;
+    uint32_t n_channels;
+};
+
+enum audio_direction { AUDIO_INPUT, AUDIO_OUTPUT }; /* the stream's view: an input is read, an output is written */
+
+/* Who decides when frames move. */
+enum audio_clock {
+    AUDIO_CLOCK_TICKED, /* the media scheduler asks for as many frames as time has passed */
+    AUDIO_CLOCK_DEVICE, /* a device callback moves frames through a ring and wakes the media thread (issue: devices) */
+};
+
+enum audio_state {
+    AUDIO_RUNNING,
+    AUDIO_ENDED,  /* a source has nothing more to give: a file that plays once */
+    AUDIO_FAILED, /* see audio_stream_ops.failure */
+};
+
+/* One endpoint in use.
+ * Life cycle: driver.open (worker) → read/write (media thread, any number) → close (worker).
+ * Threads: as said at each function. `state` and `position` may be asked by any thread at any time in between. */
+struct audio_stream {
+    const struct audio_stream_ops *ops;
+    struct audio_format format;
+    enum audio_clock clock;
+};
+
+struct audio_stream_ops {
+    /* Media thread; never blocks, allocates, logs or makes a system call that can wait. Fills exactly n frames; what
+     * is not there is silence. Returns how many frames were real. Inputs only. */
+    size_t (*read)(struct audio_stream *stream, float *frames, size_t n);
+    /* Media thread; same rules. Takes n frames; returns how many it could keep. Outputs only. */
+    size_t (*write)(struct audio_stream *stream, const float *frames, size_t n);
+    enum audio_state (*state)(const struct audio_stream *stream);
+    /* Position in the file in frames of its own rate, or -1 where that means nothing. Optional (nullptr). */
+    int64_t (*position_frames)(const struct audio_stream *stream);
+    /* Why it failed, in a sentence; valid once state says AUDIO_FAILED. Any thread. Optional. */
+    void (*failure)(const struct audio_stream *stream, struct err_info *ret);
+    /* Worker thread; may block: flushes and closes. Accepts nullptr. */
+    void (*close)(struct audio_stream *stream);
+};
+
+/* What a driver is given. Lives as long as the drivers. */
+struct audio_host {
+    struct log log;
+    const struct clock *clock;
+    struct loop *loop;
+    const char *media_dir; /* where file endpoints live; nullptr: none configured */
+    bool inline_io;        /* tests on virtual time: files are read and written inside read/write, without a thread */
+};
+
+struct audio_driver_state; /* each driver's own */
+
+struct audio_driver {
+    const char *name;    /* "file" */
+    const char *summary; /* one line for people: "plays and records sound files in the media directory" */
+    uint32_t kinds;      /* bit (1u << enum endpoint_kind) of each kind it can make */
+
+    /* Core thread, at start; may not block for long. Optional: nullptr where a driver has no state of its own. */
+    enum err (*create)(const struct audio_host *host, struct audio_driver_state **ret, struct err_info *reterr);
+    void (*destroy)(struct audio_driver_state *state);
+
+    /* Core thread: is this driver usable here? Otherwise ERR_UNAVAILABLE and the reason. Optional. */
+    enum err (*probe)(struct audio_driver_state *state, struct err_info *reterr);
+
+    /* Core thread, does not touch the disk: are the kind's own members of a new or changed endpoint right? Pointers in
+     * reterr are those of the request ("/file/name"). */
+    enum err (*check)(const struct endpoint_spec *spec, struct err_info *reterr);
+
+    /* Which way an endpoint of this spec goes. Core thread. */
+    enum audio_direction (*direction)(const struct endpoint_spec *spec);
+
+    /* Worker thread; may block. ERR_NOT_FOUND: the file (device) is missing: the stream waits for it. Other errors
+     * say why, and the stream is tried again with growing pauses. */
+    enum err (*open)(struct audio_driver_state *state, const struct audio_host *host, const struct endpoint_spec *spec,
+                     struct audio_stream **ret, struct err_info *reterr);
+
+    /* Worker thread; may block: could it be opened now? ERR_OK, or what open would say. Used for the endpoint's
+     * status, without side effects. Optional: nullptr means always. */
+    enum err (*available)(struct audio_driver_state *state, const struct audio_host *host,
+                          const struct endpoint_spec *spec, struct err_info *reterr);
+};
+
+/* Every driver of this build, nullptr-terminated (audio/registry.c). */
+extern const struct audio_driver *const audio_drivers[];
+
+/* The driver that makes endpoints of this kind, or nullptr. */
+const struct audio_driver *audio_driver_for_kind(int endpoint_kind);
+const struct audio_driver *audio_driver_by_name(const char *name);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stdint.h>
+
+#include "audio/driver.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "transport/codec.h"
+#include "transport/gate.h"
+#include "transport/path.h"
+
+struct clock;
+struct loop;
+
+/*
+ * The media engine: the whole sound path of a peer, on a few media threads.
+ *
+ * A *node* is an endpoint in use: one audio_stream and the links on it. A *link* is one end of a stream's sound path:
+ *   sending    node (input)  → meter → gain, channel map → encoder → path
+ *   receiving  path → gate → decoder → gain, channel map → meter, loss → mix → node (output)
+ * All links of a node run on the node's thread, one tick after another; every tick moves as many frames as time has
+ * passed on the node's own clock, which starts when the node does.
+ *
+ * The core talks in ids. Building (sockets, codec objects, files) happens on workers, handing over by pointer through
+ * single-producer rings, and what a media thread has let go is closed on a worker.
+ *
+ * Life cycle: engine_create → add nodes, add links … remove links, remove nodes → engine_destroy (which removes what is
+ * left). Threads: all functions on the core thread, unless said otherwise. Callbacks come on the core thread.
+ */
+struct engine;
+
+struct engine_config {
+    struct log log;
+    const struct clock *clock;
+    struct loop *loop;
+    struct codec *codec; /* borrowed; outlives the engine */
+    unsigned n_threads;  /* 0: one per core, at most 4. Ignored when stepped */
+    int64_t tick_ns;     /* 0: 5 ms */
+    bool realtime;       /* ask for SCHED_FIFO; refused quietly */
+    bool stepped;        /* no threads: the owner calls engine_step() (tests, virtual time) */
+};
+
+enum engine_event_kind {
+    ENGINE_LINK_STARTED, /* sending: first packet sent; receiving: first sound of a session came out of the decoder */
+    ENGINE_LINK_SILENT,  /* receiving: no packets for a while (the sender stopped or is cut off) */
+    ENGINE_LINK_FAILED,  /* a codec object refused work: it is closed and never asked again; remove the link */
+    ENGINE_NODE_ENDED,   /* a source has nothing more to give */
+    ENGINE_NODE_FAILED,
+};
+
+struct engine_event {
+    enum engine_event_kind kind;
+    uint32_t node;          /* id */
+    uint32_t link;          /* id, 0 for node events */
+    struct err_info reason; /* of failures */
+};
+
+typedef void (*engine_event_fn)(void *arg, const struct engine_event *event);
+
+enum err engine_create(const struct engine_config *config, engine_event_fn on_event, void *arg, struct engine **ret,
+                       struct err_info *reterr);
+void engine_destroy(struct engine *engine);
+
+/* Stepped engines: does everything that is due at now_ns (ticks of all nodes). */
+void engine_step(struct engine *engine, int64_t now_ns);
+
+/* ---- nodes ---- */
+
+/* Takes the stream (also on failure). */
+enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream, enum audio_direction direction,
+                              uint32_t *ret_node, struct err_info *reterr);
+/* Its links must be gone or going. The stream is closed on a worker, then done(arg) on the core; done may be nullptr. */
+void engine_remove_node(struct engine *engine, uint32_t node, void (*done)(void *arg), void *arg);
+
+constexpr size_t ENGINE_CHANNELS_MAX = 16;
+
+struct engine_node_status {
+    enum audio_state state;
+    int64_t frames;          /* moved since the start */
+    int64_t position_frames; /* -1: none */
+    int64_t started_wall_ns; /* wall time of frame 0 */
+    uint64_t late_ticks;     /* ticks that came more than one period late */
+    int64_t worst_late_ns;
+    uint32_t n_channels;
+    float level_dbfs[ENGINE_CHANNELS_MAX]; /* peak since the last call of this function; floor -120 */
+};
+/* false: no such node. */
+bool engine_node_status(struct engine *engine, uint32_t node, struct engine_node_status *ret);
+
+/* ---- links ---- */
+
+struct engine_link_config {
+    struct codec_settings settings;
+    bool receiving;
+    double gain_db;
+    bool muted;
+    uint32_t n_map; /* 0: the default map; else entries of `map` used: wire channel → node channel, -1 = silence */
+    int map[ENGINE_CHANNELS_MAX];
+    struct gate_config gate; /* receiving: its settings are filled in from above */
+    int64_t start_delay_ns;  /* sending: encoders start staggered by at most 20 ms */
+    int64_t silent_after_ns; /* receiving: ENGINE_LINK_SILENT after this long without packets; 0: 1 s */
+};
+
+/* Takes the path (also on failure). Opens encoder or decoder on a worker and puts the link on its node; done() tells on
+ * the core how that went (never from inside this call). */
+typedef void (*engine_link_done_fn)(void *arg, uint32_t link, enum err result, const struct err_info *info);
+uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct engine_link_config *config,
+                              struct path *path, engine_link_done_fn done, void *arg);
+/* The link falls silent at once (its last frames fade); everything of it is closed on a worker, then done(arg). */
+void engine_remove_link(struct engine *engine, uint32_t link, void (*done)(void *arg), void *arg);
+
+/* Without a new link. Smoothed over one tick. */
+void engine_set_gain(struct engine *engine, uint32_t link, double gain_db, bool muted);
+
+struct engine_link_status {
+    bool receiving;
+    bool playing;       /* receiving: a session is latched and gives sound; sending: packets go out */
+    int64_t started_ns; /* monotonic, 0: not yet */
+    uint64_t packets_sent, bytes_sent, send_dropped;
+    uint64_t packets_received, bytes_received, rejected, lost, repaired, late, reordered;
+    int64_t jitter_ns;
+    int64_t end_to_end_ns; /* 0: not known */
+    int64_t target_latency_ns;
+    /* Frames of silence that stand where sound was due, in all and by cause: packets that never came (network), a late
+     * tick here (machine), a sender that stopped sending (sender). */
+    uint64_t lost_frames, lost_network, lost_machine, lost_sender;
+    uint64_t stalls;   /* holes in the sound */
+    uint64_t sessions; /* receiving: senders so far */
+    uint32_t n_channels;
+    float level_dbfs[ENGINE_CHANNELS_MAX]; /* peak since the last call; floor -120 */
+};
+bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link_status *ret);
+
+/* Codec queries take locks: the engine asks at 2 Hz on the core and caches (end_to_end_ns). */

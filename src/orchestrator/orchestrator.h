@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "model_gen.h"
+
+struct audio_host;
+struct codec;
+struct engine;
+struct events;
+struct loop;
+struct store;
+
+/*
+ * The orchestrator: what is (registry/), what shall be (specs in the store), and what has to be done about it
+ * (reconcile/: plan() is a pure function of desired and observed; apply carries its actions out through the media
+ * engine). Handlers of the API call these functions and see local objects only.
+ *
+ * Writes: the change is checked, applied in memory with the next generation, announced as an event and reconciled at
+ * once; `done` is called when the store says it is durable (or failed: memory then follows the store, and that too is an
+ * event). `done` never comes from inside the call.
+ *
+ * Life cycle: create → start (loads the store, begins to reconcile) → stop (removes all links, asynchronously) → destroy.
+ * Threads: core. Ownership: pointers to objects are borrowed until the loop's next turn; keep uids.
+ */
+struct orchestrator;
+
+struct orchestrator_config {
+    struct log log;
+    struct loop *loop;
+    struct store *store;   /* borrowed, as are all below */
+    struct engine *engine; /* may be nullptr in tests of writes and reads alone */
+    struct audio_host *host;
+    const char *peer_uid;
+    const char *peer_name; /* from config; what REST sets wins */
+    const char *address;   /* of the API, for the peer object */
+    const char *version;
+    uint16_t roc_port_min, roc_port_max;
+    const char *const *drivers; /* names of enabled drivers, nullptr-terminated; nullptr: all */
+};
+
+enum err orchestrator_create(const struct orchestrator_config *config, struct orchestrator **ret,
+                             struct err_info *reterr);
+enum err orchestrator_start(struct orchestrator *orchestrator, struct err_info *reterr);
+/* done(arg) on the core when every link and node is gone. */
+void orchestrator_stop(struct orchestrator *orchestrator, void (*done)(void *arg), void *arg);
+void orchestrator_destroy(struct orchestrator *orchestrator);
+
+/* ---- what is ---- */
+
+struct registry_peer {
+    char uid[UID_SIZE];
+    int64_t generation;
+    struct peer info; /* as the API shows it, but for uptime, which is computed when it is shown */
+};
+
+struct registry_endpoint {
+    char uid[UID_SIZE];
+    int64_t generation;
+    struct endpoint_spec spec;
+    const char *driver; /* static name */
+    char system_name[128];
+    struct endpoint_status status;
+    struct list_link link; /* registry's list, in order of creation */
+};
+
+struct registry_stream {
+    char uid[UID_SIZE];
+    int64_t generation;
+    struct stream_spec spec;
+    struct stream_status status; /* refreshed twice a second while the stream runs */
+    struct list_link link;
+};
+
+const struct registry_peer *orchestrator_self(const struct orchestrator *orchestrator);
+struct events *orchestrator_events(const struct orchestrator *orchestrator);
+
+/* nullptr: no such object */
+const struct registry_endpoint *orchestrator_endpoint(const struct orchestrator *orchestrator, const char *uid);
+const struct registry_stream *orchestrator_stream(const struct orchestrator *orchestrator, const char *uid);
+
+/* Iteration in order of creation: previous = nullptr gives the first, nullptr is the end. */
+const struct registry_endpoint *orchestrator_next_endpoint(const struct orchestrator *orchestrator,
+                                                           const struct registry_endpoint *previous);
+const struct registry_stream *orchestrator_next_stream(const struct orchestrator *orchestrator,
+                                                       const struct registry_stream *previous);
+
+/* Reads levels and counters from the engine now (for GET of one object, /metrics and meters); cheap. */
+void orchestrator_refresh(struct orchestrator *orchestrator);
+/* Meter events are made (≤ 10 Hz) while somebody watches. */
+void orchestrator_watch_meters(struct orchestrator *orchestrator, bool watched);
+
+/* Ready to serve and to play? Fills the reasons of /readyz. */
+void orchestrator_ready(const struct orchestrator *orchestrator, struct ready *ret);
+
+/* The API objects, read-only members and status included. */
+void orchestrator_show_endpoint(const struct orchestrator *orchestrator, const struct registry_endpoint *endpoint,
+                                struct endpoint *ret);
+void orchestrator_show_stream(const struct orchestrator *orchestrator, const struct registry_stream *stream,
+                              struct stream *ret);
+void orchestrator_show_peer(const struct orchestrator *orchestrator, struct peer *ret);
+
+/* ---- writes ---- */
+
+/* info is nullptr on success. The object may be gone again by then. */
+typedef void (*orchestrator_done_fn)(void *arg, enum err result, const struct err_info *info);
+
+constexpr int64_t ANY_GENERATION = -1;
+
+/* uid "" makes one: random for streams and made endpoints; it is written to ret_uid. With a uid that exists: replaces the
+ * spec if its generation is `if_generation` (ERR_GENERATION); with one that does not: creates it (if_generation must be
+ * ANY_GENERATION or 0). Returns what the checks say; only then is `done` called. */
+enum err orchestrator_put_endpoint(struct orchestrator *orchestrator, const char *uid, const struct endpoint_spec *spec,
+                                   int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
+                                   void *arg, struct err_info *reterr);
+/* A stream that uses the endpoint stays and becomes pending (DeviceMissing). */
+enum err orchestrator_remove_endpoint(struct orchestrator *orchestrator, const char *uid, int64_t if_generation,
+                                      orchestrator_done_fn done, void *arg, struct err_info *reterr);
+enum err orchestrator_put_stream(struct orchestrator *orchestrator, const char *uid, const struct stream_spec *spec,
+                                 int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
+                                 void *arg, struct err_info *reterr);
+enum err orchestrator_remove_stream(struct orchestrator *orchestrator, const char *uid, int64_t if_generation,
+                                    orchestrator_done_fn done, void *arg, struct err_info *reterr);
+enum err orchestrator_rename_peer(struct orchestrator *orchestrator, const char *name, int64_t if_generation,
+                                  orchestrator_done_fn done, void *arg, struct err_info *reterr);

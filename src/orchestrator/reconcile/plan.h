@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/id.h"
+
+/*
+ * plan(): desired + observed → actions, and what to tell people. A pure function of one stream: no clock, no I/O, no
+ * memory; the same input gives the same output. Whatever happened before, the next plan closes the distance; so a
+ * crash, a failure or a change between any two actions needs no special care.
+ *
+ * Threads: any.
+ */
+
+/* One side of a stream, seen from this peer. */
+enum plan_side_kind { PLAN_SIDE_EXTERNAL, PLAN_SIDE_ENDPOINT };
+
+enum plan_availability {
+    PLAN_AVAILABLE,
+    PLAN_MISSING,  /* no such endpoint, or its device or file is absent: wait for it */
+    PLAN_DISABLED, /* endpoint is disabled */
+    PLAN_UNUSABLE, /* it is there and cannot be used (not a sound file …) */
+    PLAN_ENDED,    /* a source that has given all it had */
+};
+
+/* How far a part has come. */
+enum plan_part {
+    PLAN_PART_NONE,
+    PLAN_PART_STARTING, /* an action is under way: wait for its end */
+    PLAN_PART_UP,
+    PLAN_PART_STOPPING,
+};
+
+struct plan_desired {
+    bool exists; /* false: the stream was deleted */
+    bool enabled;
+    int64_t generation;
+    enum plan_side_kind source, destination;
+};
+
+struct plan_observed {
+    enum plan_availability source_availability, destination_availability; /* endpoints only */
+    enum plan_part source_node, destination_node;
+    enum plan_part sender, receiver;
+    int64_t link_generation; /* what sender and receiver were built from; 0 = nothing built */
+    bool link_failed;        /* a link reported failure since it was built */
+    bool flowing;            /* first sound has come */
+    bool silent;             /* no packets now */
+    bool losing;             /* sound is lost faster than the degraded threshold */
+    bool port_in_use;        /* last attempt failed that way */
+    bool retry_waiting;      /* a pause after a failure is running */
+};
+
+enum plan_action {
+    PLAN_OPEN_SOURCE_NODE = 1 << 0,
+    PLAN_OPEN_DESTINATION_NODE = 1 << 1,
+    PLAN_OPEN_RECEIVER = 1 << 2, /* with the path: before the sender, so that no first packet is lost */
+    PLAN_OPEN_SENDER = 1 << 3,
+    PLAN_CLOSE_SENDER = 1 << 4,
+    PLAN_CLOSE_RECEIVER = 1 << 5,
+    PLAN_RELEASE_SOURCE_NODE = 1 << 6, /* this stream no longer needs it; it closes with its last user */
+    PLAN_RELEASE_DESTINATION_NODE = 1 << 7,
+    PLAN_FORGET = 1 << 8, /* deleted and nothing left */
+};
+
+enum plan_state { PLAN_PENDING, PLAN_CONNECTING, PLAN_RUNNING, PLAN_DEGRADED, PLAN_STOPPED, PLAN_FAILED };
+
+struct plan {
+    uint32_t actions; /* bits of enum plan_action, independent of each other: all may be started now */
+    enum plan_state state;
+    const char *reason; /* "DeviceMissing", "NoMedia", …; nullptr when all is well */
+};
+
+struct plan plan(const struct plan_desired *desired, const struct plan_observed *observed);
