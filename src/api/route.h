@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #pragma once
 
+#include "api/api.h"
+
 #include <stddef.h>
 
 /*
@@ -15,17 +17,10 @@ struct schema;
 
 typedef void api_handler(struct api_call *call);
 
-/* Who may call. Each privilege includes those before it. */
-enum api_privilege {
-    API_PRIVILEGE_VIEWER,
-    API_PRIVILEGE_OPERATOR,
-    API_PRIVILEGE_ADMIN,
-};
-
 enum {
     API_ROUTE_BODY = 1u << 0, /* needs a JSON body; without this flag a body is refused */
-    API_ROUTE_PATCH =
-        1u << 1, /* the body is a merge patch of `body`, application/merge-patch+json or application/json */
+    /* The body is a merge patch of `body`, application/merge-patch+json or application/json. */
+    API_ROUTE_PATCH = 1u << 1,
     API_ROUTE_WRITE = 1u << 2,         /* changes something: Origin and content-type guards apply */
     API_ROUTE_STREAMING = 1u << 3,     /* the reply does not end by itself (Server-Sent Events) */
     API_ROUTE_IF_MATCH = 1u << 4,      /* honours If-Match */
@@ -37,10 +32,10 @@ struct api_route {
     const char *path;         /* "/peers/{peer_uid}" */
     const char *operation_id; /* "get_peer" */
     const char *summary;
-    enum api_privilege privilege;
-    unsigned flags;            /* API_ROUTE_… */
-    size_t max_body;           /* bytes; 0 where there is no body */
-    const struct schema *body; /* of the body, or what a patch patches; nullptr where there is none */
-    const char *const *query;  /* names of the query parameters it knows, ended by nullptr */
+    enum api_privilege privilege; /* the least that may call it */
+    unsigned flags;               /* API_ROUTE_… */
+    size_t max_body;              /* bytes; 0 where there is no body */
+    const struct schema *body;    /* of the body, or what a patch patches; nullptr where there is none */
+    const char *const *query;     /* names of the query parameters it knows, ended by nullptr */
     api_handler *handler;
 };
