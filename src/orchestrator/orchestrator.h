@@ -52,6 +52,10 @@ enum err orchestrator_start(struct orchestrator *orchestrator, struct err_info *
 void orchestrator_stop(struct orchestrator *orchestrator, void (*done)(void *arg), void *arg);
 void orchestrator_destroy(struct orchestrator *orchestrator);
 
+/* The engine's callback ends here: app makes the engine first and forwards its events. */
+struct engine_event;
+void orchestrator_on_engine_event(struct orchestrator *orchestrator, const struct engine_event *event);
+
 /* ---- what is ---- */
 
 struct registry_peer {
