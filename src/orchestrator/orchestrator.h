@@ -109,6 +109,8 @@ void orchestrator_show_endpoint(const struct orchestrator *orchestrator, const s
 void orchestrator_show_stream(const struct orchestrator *orchestrator, const struct registry_stream *stream,
                               struct stream *ret);
 void orchestrator_show_peer(const struct orchestrator *orchestrator, struct peer *ret);
+/* The driver at this position of the list, enabled ones only; false: past the end. */
+bool orchestrator_show_driver(const struct orchestrator *orchestrator, size_t index, struct driver *ret);
 
 /* ---- writes ---- */
 
