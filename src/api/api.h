@@ -72,8 +72,17 @@ typedef void (*api_reply_fn)(void *arg, struct api_reply *reply);
 
 struct api;
 
-enum err api_create(struct orchestrator *orchestrator, struct log log, struct api **ret, struct err_info *reterr);
+struct api_config {
+    struct orchestrator *orchestrator; /* borrowed; outlives the api */
+    struct log log;
+    const char *libroc_version; /* for /version; static */
+};
+
+enum err api_create(const struct api_config *config, struct api **ret, struct err_info *reterr);
+/* Answers what still waits for the store with 503, so that every dispatch has had its reply. Event streams still open
+ * stay readable (nothing comes any more) until api_events_destroy(). */
 void api_destroy(struct api *api);
+/* HEAD is answered like GET, body and all: the transport sends its length and leaves the body out. */
 void api_dispatch(struct api *api, const struct api_request *request, api_reply_fn reply, void *arg);
 /* A problem+json reply without a route: for what the transport itself must refuse (Host, size, malformed HTTP). */
 void api_problem(struct api_reply *ret, const struct err_info *info);

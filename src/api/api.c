@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "api/call.h"
+#include "orchestrator/orchestrator.h"
+#include "orchestrator/registry/events.h"
+
+enum err api_create(const struct api_config *config, struct api **ret, struct err_info *reterr) {
+    struct api *api = calloc(1, sizeof *api);
+    if (!api)
+        return err_set(reterr, ERR_NO_MEMORY, "rocd is out of memory");
+    api->orchestrator = config->orchestrator;
+    api->log = config->log;
+    api->libroc_version = config->libroc_version ? config->libroc_version : "";
+    list_init(&api->writes);
+    list_init(&api->subscribers);
+    *ret = api;
+    return ERR_OK;
+}
+
+void api_destroy(struct api *api) {
+    if (!api)
+        return;
+    struct api_write *write;
+    list_for_each_safe(write, &api->writes, link) {
+        list_remove(&write->link);
+        write->api = nullptr;
+        struct api_reply reply;
+        struct err_info info = {};
+        (void)err_set(&info, ERR_UNAVAILABLE, "rocd is ending, and it is not known yet whether the change is stored");
+        problem_reply(&reply, &info, nullptr, write->path);
+        write->reply(write->arg, &reply);
+    }
+    events_on_append(orchestrator_events(api->orchestrator), nullptr, nullptr);
+    api_events_orphan_all(api);
+    free(api);
+}
+
+void api_on_events(struct api *api, void (*wake)(void *arg), void *arg) {
+    events_on_append(orchestrator_events(api->orchestrator), wake, arg);
+}
+
+void api_count_reply(struct api *api, const struct api_route *route, int status) {
+    static const int STATUSES[API_COUNTED_STATUSES_N] = API_COUNTED_STATUSES;
+    size_t row = route ? (size_t)(route - api_routes) : API_ROUTES_N;
+    size_t column = 0;
+    while (column < API_COUNTED_STATUSES_N - 1 && STATUSES[column] != status)
+        column++;
+    api->replies[row][column]++;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "orchestrator/orchestrator.h"
+#include "orchestrator/registry/events.h"
+
+/*
+ * An orchestrator for the tests of api/, put in the place of the real one by the linker: objects in arrays, a store that
+ * says "durable" when the test lets it, a log of events that forgets when the test says so. No sound, no checks.
+ *
+ * Threads: none. malloc is not checked, as in all tests.
+ */
+constexpr size_t FAKE_MAX = 16;
+constexpr size_t FAKE_EVENTS_MAX = 64;
+
+struct fake_pending {
+    orchestrator_done_fn done;
+    void *arg;
+};
+
+struct events {
+    uint64_t epoch, last;
+    uint64_t forgotten; /* events up to this number are gone */
+    struct event events[FAKE_EVENTS_MAX];
+    void (*wake)(void *arg);
+    void *wake_arg;
+};
+
+struct orchestrator {
+    struct registry_peer self;
+    struct registry_endpoint endpoints[FAKE_MAX];
+    size_t n_endpoints;
+    struct registry_stream streams[FAKE_MAX];
+    size_t n_streams;
+    struct fake_pending pending[FAKE_MAX];
+    size_t n_pending;
+    struct events events;
+    bool watched;
+    bool not_ready;
+    struct err_info refuse; /* the next write is refused so; code 0: taken */
+};
+
+constexpr char FAKE_PEER[] = "6uibwb-h3z9nn-1nwaw6";
+
+struct orchestrator *fake_create(void);
+void fake_destroy(struct orchestrator *fake);
+/* The store answers all that waits for it. */
+void fake_store_answers(struct orchestrator *fake, enum err result);
+void fake_event(struct orchestrator *fake, enum event_type type, const char *uid, const char *json);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "api/events.h"
+#include "api/lists.h"
+#include "api/routes_gen.h"
+#include "orchestrator/orchestrator.h"
+
+/* One consistent snapshot: nothing changes between the first and the last byte, since all of it is written in one turn
+ * of the loop. */
+void api_get_state(struct api_call *call) {
+    const struct orchestrator *orchestrator = call->orchestrator;
+    char cursor[CURSOR_SIZE];
+    cursor_now(orchestrator_events(orchestrator), cursor);
+    struct buf buf = {};
+    buf_printf(&buf, "{\"cursor\":\"%s\",\"peers\":[", cursor);
+    lists_append_peers(orchestrator, &buf);
+    buf_append_str(&buf, "],\"endpoints\":[");
+    lists_append_endpoints(orchestrator, &buf);
+    buf_append_str(&buf, "],\"streams\":[");
+    lists_append_streams(orchestrator, &buf);
+    buf_append_str(&buf, "]}");
+    lists_reply(call, &buf);
+}
