@@ -73,7 +73,8 @@ enum err query_parse(const char *raw, const char *const *known, struct query *re
     if (len > QUERY_TEXT_MAX / 2)
         return err_set(reterr, ERR_INVALID, "the query is longer than %zu bytes", QUERY_TEXT_MAX / 2);
     char *to = ret->text;
-    for (const char *at = raw, *end = raw + len; len && at < end;) {
+    const char *end = len ? raw + len : nullptr;
+    for (const char *at = len ? raw : nullptr; at < end;) {
         const char *stop = memchr(at, '&', (size_t)(end - at));
         if (!stop)
             stop = end;
