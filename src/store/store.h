@@ -17,7 +17,9 @@ struct loop;
  * Durable means: a callback with ERR_OK says that the change survives kill -9 and loss of power. Changes take effect in
  * the order of the calls. A failed change left nothing behind.
  *
- * Threads: core thread; callbacks on the core thread, never from inside the call.
+ * Life cycle: open → load → … → flush → (objects that callbacks point to go away) → close.
+ * Threads: core thread; callbacks on the core thread, never from inside the call (but for flush, and when there is no
+ * memory to remember the call).
  */
 enum store_kind { STORE_PEER, STORE_ENDPOINT, STORE_STREAM, STORE_N_KINDS };
 
@@ -41,7 +43,9 @@ struct store_ops {
     void (*remove)(struct store *store, enum store_kind kind, const char *uid, store_done_fn done, void *arg);
     /* Reads back what is durable (after the changes before it). */
     void (*get)(struct store *store, enum store_kind kind, const char *uid, store_read_fn done, void *arg);
-    /* Waits for what is under way (its callbacks are made by the loop before this returns, or not at all), closes. */
+    /* Waits for what is under way and makes its callbacks before it returns. At the end, before their args go away. */
+    void (*flush)(struct store *store);
+    /* Makes durable what is under way, without calling back any more, and closes. */
     void (*close)(struct store *store); /* accepts nullptr */
 };
 
