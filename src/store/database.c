@@ -17,14 +17,14 @@
  * user_version; MIGRATIONS[n] leads from version n to n + 1, all of them in one transaction.
  */
 static const char *const MIGRATIONS[DATABASE_VERSION] = {
-    "CREATE TABLE object("
-    "  seq INTEGER PRIMARY KEY,"
-    "  kind TEXT NOT NULL,"
-    "  uid TEXT NOT NULL,"
-    "  generation INTEGER NOT NULL,"
-    "  json TEXT NOT NULL,"
-    "  UNIQUE (kind, uid)"
-    ") STRICT;",
+    ("CREATE TABLE object("
+     "  seq INTEGER PRIMARY KEY,"
+     "  kind TEXT NOT NULL,"
+     "  uid TEXT NOT NULL,"
+     "  generation INTEGER NOT NULL,"
+     "  json TEXT NOT NULL,"
+     "  UNIQUE (kind, uid)"
+     ") STRICT;"),
 };
 
 /* "rocd", so that a database of another program is not taken for ours. */
