@@ -2,43 +2,92 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
 
+struct buf;
+
 /*
- * The configuration file: YAML, one schema table, strict. rocd never writes it. What REST changes lives in the store;
- * precedence: flags > store > file > default.
+ * The configuration: what the YAML file and the flags say over the defaults, in one struct. One table (schema.c) drives
+ * reading, ranges, defaults, the report of --check-config and docs/config.md. rocd never writes the file. What REST
+ * changes lives in the store; precedence: flags > store > file > default.
  *
- * Life cycle: config_load / config_defaults → config_finish. Threads: any.
- * Ownership: strings belong to the config.
+ * Life cycle: config_defaults → config_load (if there is a file) → config_set (once per flag) → config_check →
+ *   … → config_finish, which accepts a zeroed struct.
+ * Threads: any, one at a time. Ownership: strings belong to the config.
  */
+enum config_key {
+    CONFIG_NAME,
+    CONFIG_STATE_DIR,
+    CONFIG_MEDIA_DIR,
+    CONFIG_HTTP_ADDRESS,
+    CONFIG_HTTP_SOCKET,
+    CONFIG_AUDIO_DRIVER,
+    CONFIG_AUDIO_THREADS,
+    CONFIG_AUDIO_REALTIME,
+    CONFIG_ROC_PORT_MIN,
+    CONFIG_ROC_PORT_MAX,
+    CONFIG_LOG_LEVEL,
+    CONFIG_N_KEYS,
+};
+
+enum config_origin { CONFIG_ORIGIN_DEFAULT, CONFIG_ORIGIN_FILE, CONFIG_ORIGIN_FLAG };
+
+struct config_source {
+    enum config_origin origin;
+    int line, column; /* in the file, from 1 */
+};
+
 struct config {
-    char *name; /* of this peer, for people; default: the host name */
-    char *
-        state_dir; /* default: $STATE_DIRECTORY, else $XDG_STATE_HOME/rocd, ~/.local/state/rocd, /var/lib/rocd as root */
-    char *media_dir; /* default: $XDG_DATA_HOME/rocd/media, … ; made on first use */
+    char *name;      /* of this peer, for people; default: the host name */
+    char *state_dir; /* $STATE_DIRECTORY, else /var/lib/rocd as root, $XDG_STATE_HOME/rocd, ~/.local/state/rocd */
+    char *media_dir; /* $STATE_DIRECTORY/media, /var/lib/rocd/media as root, $XDG_DATA_HOME/rocd/media, … */
     struct {
-        char *address; /* default 127.0.0.1:4040 */
-        char *
-            socket; /* default: $RUNTIME_DIRECTORY/rocd.sock, $XDG_RUNTIME_DIR/rocd.sock, /run/rocd.sock as root, else state_dir/rocd.sock; "" = none */
+        char *address; /* host:port, loopback; port 0: any free one; "": no TCP */
+        char *socket;  /* "": none; see config_default_socket() */
     } http;
     struct {
         char *driver;     /* "auto" */
         uint32_t threads; /* 0 = auto */
-        bool realtime;    /* default true */
+        bool realtime;
     } audio;
     struct {
-        uint16_t port_min, port_max; /* external Roc ports when a URI gives none; default 10000–10999 */
+        uint32_t port_min, port_max; /* external Roc ports when a URI gives none */
     } roc;
     struct {
-        char *level; /* error warn info debug trace; default info */
+        char *level; /* error warn info debug trace */
     } log;
+
+    char *file; /* that was read; nullptr: none */
+    struct config_source sources[CONFIG_N_KEYS];
 };
 
-void config_defaults(struct config *ret);
-/* Fills what the file says over the defaults. Errors name file, line, column, the key and what was expected. */
-enum err config_load(const char *path, struct config *ret, struct err_info *reterr);
-/* Meaning, not form: addresses, ranges, directories. Used after flags have been applied. */
+constexpr size_t CONFIG_FILE_MAX = 256 * 1024;
+
+enum err config_defaults(struct config *ret, struct err_info *reterr);
+/* Puts what the file says over what is there. Errors name file, line, column, the key and what was expected; the config
+ * may then hold part of the file and is good for config_finish() only. */
+enum err config_load(struct config *config, const char *path, struct err_info *reterr);
+/* The same with the text at hand; `name` is for messages. */
+enum err config_load_text(struct config *config, const char *name, const char *text, size_t len,
+                          struct err_info *reterr);
+/* A flag: checked like a value of the file, and wins over it. */
+enum err config_set(struct config *config, enum config_key key, const char *value, struct err_info *reterr);
+/* Meaning, not form: addresses, ranges that belong together. After flags have been applied. */
 enum err config_check(const struct config *config, struct err_info *reterr);
 void config_finish(struct config *config);
+
+/* "http.address" */
+const char *config_key_name(enum config_key key);
+/* One line a setting: key, value, where it comes from. false: out of memory. */
+bool config_print(const struct config *config, struct buf *out);
+/* docs/config.md, from the table. false: out of memory. */
+bool config_reference(struct buf *out);
+
+/* Where the unix socket is when nothing else is said, for rocd and rocctl alike: $RUNTIME_DIRECTORY/rocd.sock,
+ * /run/rocd.sock as root, $XDG_RUNTIME_DIR/rocd.sock, else in `state_dir`. malloc'd; nullptr: out of memory. */
+char *config_default_socket(const char *state_dir);
+/* The default of state_dir. malloc'd; nullptr: out of memory. */
+char *config_default_state_dir(void);
