@@ -16,16 +16,15 @@
  * `seq` is the order in which objects were made; replacing an object keeps it. The schema's version is in
  * user_version; MIGRATIONS[n] leads from version n to n + 1, all of them in one transaction.
  */
-static const char *const MIGRATIONS[DATABASE_VERSION] = {
-    ("CREATE TABLE object("
-     "  seq INTEGER PRIMARY KEY,"
-     "  kind TEXT NOT NULL,"
-     "  uid TEXT NOT NULL,"
-     "  generation INTEGER NOT NULL,"
-     "  json TEXT NOT NULL,"
-     "  UNIQUE (kind, uid)"
-     ") STRICT;"),
-};
+static const char CREATE_OBJECTS[] = "CREATE TABLE object("
+                                     "  seq INTEGER PRIMARY KEY,"
+                                     "  kind TEXT NOT NULL,"
+                                     "  uid TEXT NOT NULL,"
+                                     "  generation INTEGER NOT NULL,"
+                                     "  json TEXT NOT NULL,"
+                                     "  UNIQUE (kind, uid)"
+                                     ") STRICT;";
+static const char *const MIGRATIONS[DATABASE_VERSION] = {CREATE_OBJECTS};
 
 /* "rocd", so that a database of another program is not taken for ours. */
 constexpr int APPLICATION_ID = 0x726f6364;
