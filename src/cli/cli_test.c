@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <locale.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/connection.h"
+#include "cli/number.h"
+#include "cli/resolve.h"
+#include "cli/show.h"
+#include "cli/sse.h"
+#include "cli/text.h"
+
+/* ---- parts ---- */
+
+static void sides_are_taken_apart(void **) {
+    struct connection c;
+    struct err_info info;
+    assert_int_equal(connection_parse(&c, "Living room", &info), ERR_OK);
+    assert_string_equal(c.endpoint, "Living room");
+    assert_null(connection_fec(&c));
+    assert_int_equal(connection_parse(&c, "rtp+rs8m://192.0.2.1:10001", &info), ERR_OK);
+    assert_int_equal(connection_derive(&c, false, &info), ERR_OK);
+    assert_string_equal(c.repair, "rs8m://192.0.2.1:10002");
+    assert_string_equal(c.control, "rtcp://192.0.2.1:10003");
+    assert_true(c.repair_derived && c.control_derived);
+    assert_string_equal(connection_fec(&c), "rs8m");
+    assert_int_equal(connection_parse(&c, "rtp+ldpc://[::]:0,ldpc://[::]:7", &info), ERR_OK);
+    assert_int_equal(connection_derive(&c, true, &info), ERR_OK);
+    assert_string_equal(c.repair, "ldpc://[::]:7");
+    assert_string_equal(c.control, "");
+    assert_false(c.repair_derived);
+    assert_int_equal(connection_parse(&c, "rtp+rs8m://[::1]:0", &info), ERR_OK);
+    assert_int_equal(connection_derive(&c, false, &info), ERR_OK);
+    assert_string_equal(c.control, "rtcp://[::1]:0");
+    assert_int_equal(connection_parse(&c, "rtp://h:1", &info), ERR_OK);
+    assert_int_equal(connection_add(&c, "rtcp://h:3", &info), ERR_OK);
+    assert_int_equal(connection_derive(&c, false, &info), ERR_OK);
+    assert_string_equal(c.repair, "");
+    assert_string_equal(c.control, "rtcp://h:3");
+    assert_true(connection_is_companion("rs8m://x") && !connection_is_companion("rtp://x"));
+}
+
+static void wrong_sides_are_refused(void **) {
+    static const struct {
+        const char *typed, *message;
+    } CASES[] = {
+        {"http://x:1", "is no Roc URI"},
+        {"rs8m://h:2", "has no media URI"},
+        {"rtp://h:1,rtp://h:2", "are the same part"},
+        {"rtp://h:1,", "is no Roc URI"},
+        {"rtp+rs8m://h", "needs a port"},
+        {"rtp+rs8m://h:", "needs a port"},
+        {"rtp+rs8m://[::1]", "needs a port"},
+        {"rtp+rs8m://h:1/path", "needs a port"},
+        {"rtp+rs8m://h:65534", "there is no port 65536"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct connection c = {};
+        struct err_info info = {};
+        enum err e = connection_parse(&c, CASES[i].typed, &info);
+        if (e == ERR_OK)
+            e = connection_derive(&c, false, &info);
+        if (e != ERR_INVALID || !strstr(info.message, CASES[i].message))
+            fail_msg("%s: \"%s\"", CASES[i].typed, info.message);
+    }
+}
+
+static void names_and_uids_are_resolved(void **) {
+    static const char LIST[] = "[{\"u\":\"aaaaaa-1\",\"display_name\":\"Radio\"},"
+                               "{\"u\":\"aaab\",\"display_name\":\"radio\"},"
+                               "{\"u\":\"bbbb\",\"display_name\":\"Küche\"},"
+                               "{\"u\":\"cccc\",\"display_name\":\"Twin\"},"
+                               "{\"u\":\"dddd\",\"display_name\":\"Twin\\u001b[31m\"},"
+                               "{\"u\":\"eeee\",\"display_name\":\"Twin\"}]";
+    static const struct {
+        const char *typed;
+        enum err code;
+        const char *want; /* uid, or part of the message */
+    } CASES[] = {
+        {"Radio", ERR_OK, "aaaaaa-1"},
+        {"radio", ERR_OK, "aaab"},
+        {"aaaa", ERR_OK, "aaaaaa-1"},
+        {"aaab", ERR_OK, "aaab"},
+        {"Küche", ERR_OK, "bbbb"},
+        {"b", ERR_OK, "bbbb"},
+        {"RADIO", ERR_CONFLICT, "aaab  radio"},
+        {"aaa", ERR_CONFLICT, "may be any of these things"},
+        {"Twin", ERR_CONFLICT, "eeee  Twin"},
+        {"Kuche", ERR_NOT_FOUND, "did you mean 'Küche'?"},
+        {"zzz", ERR_NOT_FOUND, "see `rocctl things`"},
+        {"", ERR_NOT_FOUND, "there is no thing ''"},
+    };
+    yyjson_doc *doc = yyjson_read(LIST, strlen(LIST), 0);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        yyjson_val *found = nullptr;
+        struct err_info info = {};
+        enum err e = resolve_object(yyjson_doc_get_root(doc), "u", "thing", CASES[i].typed, &found, &info);
+        const char *have = e == ERR_OK ? json_str(found, "u") : info.message;
+        if (e != CASES[i].code || !strstr(have, CASES[i].want))
+            fail_msg("'%s': %s \"%s\"", CASES[i].typed, err_name(e), have);
+    }
+    yyjson_doc_free(doc);
+}
+
+static void text_is_made_harmless(void **) {
+    struct buf out = {};
+    text_append(&out, "a\x1b[31m\n\xff\xc0\x80ü\xe2\x80\xae\xed\xa0\x80");
+    assert_string_equal(out.data, "a?[31m????ü????");
+    buf_finish(&out);
+    assert_int_equal(text_width("Küche"), 5);
+    assert_int_equal(text_width("日本"), 4);
+}
+
+static void tables_are_aligned(void **) {
+    struct table t = {.n_columns = 3, .right = 1 << 1};
+    static const char *const CELLS[] = {"A", "NUM", "C", "Küche", "7", "x", "日", "1000", "y"};
+    for (size_t i = 0; i < 9; i++)
+        table_cell(&t, i < 3 ? TEXT_DIM : TEXT_PLAIN, "%s", CELLS[i]);
+    char *text = nullptr;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    table_print(&t, false, out);
+    fclose(out);
+    assert_string_equal(text, "A       NUM  C\nKüche     7  x\n日     1000  y\n");
+    free(text);
+    table_finish(&t);
+}
+
+static bool collect(void *arg, const char *id, const char *type, const char *data, size_t len) {
+    char *all = arg;
+    size_t n = strlen(all);
+    snprintf(all + n, 512 - n, "[%s|%s|%.*s]", id, type, (int)len, data);
+    return !strstr(data, "stop");
+}
+
+static void events_come_in_any_pieces(void **) {
+    static const char TEXT[] =
+        ": hello\n\nid: 7-1\nevent: stream_added\ndata: {\"a\":\ndata: 1}\n\n"
+        "id:7-2\r\nevent:meter\r\ndata:x\r\nretry: 5\r\n\r\nevent: none\n\ndata: stop\n\ndata: never\n\n";
+    for (size_t piece = 1; piece < sizeof TEXT; piece++) {
+        char all[512] = "";
+        struct sse sse = {.on_event = collect, .arg = all};
+        bool go_on = true;
+        for (size_t at = 0; at < strlen(TEXT) && go_on; at += piece) {
+            size_t n = strlen(TEXT) - at;
+            go_on = sse_feed(&sse, TEXT + at, n < piece ? n : piece);
+        }
+        assert_false(go_on);
+        assert_string_equal(all, "[7-1|stream_added|{\"a\":\n1}][7-2|meter|x][7-2|message|stop]");
+        assert_string_equal(sse.id, "7-2");
+        sse_finish(&sse);
+    }
+    /* a line without end is not kept */
+    struct sse sse = {.on_event = collect};
+    char *much = calloc(1, SSE_LINE_MAX + 2);
+    memset(much, 'x', SSE_LINE_MAX + 1);
+    assert_false(sse_feed(&sse, much, SSE_LINE_MAX + 1));
+    free(much);
+    sse_finish(&sse);
+}
+
+static void numbers_and_durations(void **) {
+    double d;
+    assert_true(number_parse("-2.5", &d) && d == -2.5);
+    assert_false(number_parse("1,5", &d) || number_parse("", &d) || number_parse("nan", &d) || number_parse(" 1", &d));
+    struct buf b = {};
+    show_duration(&b, 3 * 3600 + 300);
+    assert_string_equal(b.data, "3 h 05 min");
+    buf_finish(&b);
+}
+
+/* ---- whole commands against a server that answers by rote ---- */
+
+static const char ENDPOINT[] =
+    "{\"endpoint_uid\":\"aaaaaa-aaaaaa-aaaaaa\",\"endpoint_uri\":\"/peers/p/endpoints/aaaaaa-aaaaaa-aaaaaa\","
+    "\"display_name\":\"Küche\",\"kind\":\"tone\",\"stream_direction\":\"input\",\"status\":{\"state\":\"available\","
+    "\"rate_hz\":48000,\"channels\":2,\"level_dbfs\":[-20.04,-120],\"message\":\"\"}}";
+static const char STREAM[] =
+    "{\"stream_uid\":\"ssssss-ssssss-ssssss\",\"stream_uri\":\"/streams/ssssss-ssssss-ssssss\",\"display_name\":\"Radio\","
+    "\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/p/endpoints/aaaaaa-aaaaaa-aaaaaa\"},"
+    "\"destination\":{\"connection_type\":\"external\",\"media_uri\":\"rtp://h:1\"},\"status\":{\"state\":\"pending\","
+    "\"conditions\":[{\"message\":\"the file is missing\"}],\"latency_ms\":{\"end_to_end\":100},"
+    "\"packets\":{\"sent\":12,\"lost\":3},\"level_dbfs\":[]}}";
+
+struct server {
+    char path[64];
+    int fd;
+    pthread_t thread;
+    char last[4096]; /* request */
+};
+
+static void answer(int fd, const char *status, const char *type, const char *body) {
+    char head[256];
+    int n = snprintf(head, sizeof head,
+                     "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+                     type, strlen(body));
+    (void)!write(fd, head, (size_t)n);
+    (void)!write(fd, body, strlen(body));
+}
+
+static void serve(struct server *s, int fd) {
+    char *text = s->last;
+    size_t n = 0;
+    ssize_t got;
+    const char *end;
+    /* curl sends small bodies along with the head, but not always in one piece */
+    do {
+        got = read(fd, text + n, sizeof s->last - 1 - n);
+        n += got > 0 ? (size_t)got : 0;
+        text[n] = 0;
+        end = strstr(text, "\r\n\r\n");
+        const char *length = strstr(text, "Content-Length: ");
+        if (end && length && strlen(end + 4) < (size_t)atoi(length + 16))
+            end = nullptr;
+    } while (got > 0 && !end);
+    char body[2048];
+    if (!strncmp(text, "GET /state ", 11)) {
+        snprintf(body, sizeof body,
+                 "{\"endpoints\":[%s],\"streams\":[%s],\"peers\":[{\"name\":\"Me\",\"uptime_s\":61}]}", ENDPOINT,
+                 STREAM);
+        answer(fd, "200 OK", "application/json", body);
+    } else if (!strncmp(text, "GET /peers/self/endpoints ", 26)) {
+        snprintf(body, sizeof body, "[%s]", ENDPOINT);
+        answer(fd, "200 OK", "application/json", body);
+    } else if (!strncmp(text, "GET /streams ", 13)) {
+        snprintf(body, sizeof body, "[%s]", STREAM);
+        answer(fd, "200 OK", "application/json", body);
+    } else if (!strncmp(text, "GET /version ", 13)) {
+        answer(fd, "200 OK", "application/json",
+               "{\"version\":\"9.9\",\"api\":\"1\",\"libroc\":\"0.4.0\",\"build\":\"b\"}");
+    } else if (!strncmp(text, "POST /streams ", 14)) {
+        answer(fd, "201 Created", "application/json", STREAM);
+    } else if (!strncmp(text, "DELETE /streams/ssss", 20)) {
+        answer(fd, "204 No Content", "application/json", "");
+    } else if (!strncmp(text, "GET /events", 11)) {
+        bool again = strstr(text, "Last-Event-ID: e-2");
+        answer(fd, "200 OK", "text/event-stream",
+               again ? "id: e-3\nevent: stream_removed\ndata: {\"uid\":\"u\"}\n\n"
+                     : ": hi\n\nid: e-1\nevent: stream_added\ndata: {\"stream_uid\":\"u\",\"display_name\":\"R\"}\n\n"
+                       "id: e-2\nevent: stream_updated\ndata: {\"stream_uid\":\"u\"}\n\n");
+    } else {
+        answer(
+            fd, "400 Bad Request", "application/problem+json",
+            "{\"detail\":\"The request is not valid\",\"errors\":[{\"pointer\":\"/file/name\",\"detail\":\"leads out\"},"
+            "{\"pointer\":\"/rate_hz\",\"detail\":\"too low\"}]}");
+    }
+}
+
+static void *serve_all(void *arg) {
+    struct server *s = arg;
+    int fd;
+    while ((fd = accept(s->fd, nullptr, nullptr)) >= 0) {
+        serve(s, fd);
+        close(fd);
+    }
+    return nullptr;
+}
+
+static int start_server(void **state) {
+    struct server *s = calloc(1, sizeof *s);
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    strcpy(s->path, "/tmp/rocd-cli-XXXXXX");
+    close(mkstemp(s->path));
+    unlink(s->path);
+    strcpy(addr.sun_path, s->path);
+    s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(s->fd, (struct sockaddr *)&addr, sizeof addr) || listen(s->fd, 16))
+        return -1;
+    *state = s;
+    return pthread_create(&s->thread, nullptr, serve_all, s);
+}
+
+static int stop_server(void **state) {
+    struct server *s = *state;
+    shutdown(s->fd, SHUT_RDWR);
+    pthread_join(s->thread, nullptr);
+    close(s->fd);
+    unlink(s->path);
+    free(s);
+    return 0;
+}
+
+struct result {
+    enum cli_exit exit;
+    char out[16384], err[4096];
+};
+
+static void rocctl(struct server *s, const char *line, struct result *ret) {
+    char words[512];
+    const char *argv[32];
+    int argc = 0;
+    snprintf(words, sizeof words, "--socket %s %s", s->path, line);
+    for (char *word = strtok(words, " "); word; word = strtok(nullptr, " "))
+        argv[argc++] = word;
+    *ret = (struct result){};
+    FILE *out = fmemopen(ret->out, sizeof ret->out - 1, "w"), *err = fmemopen(ret->err, sizeof ret->err - 1, "w");
+    ret->exit = cli_main(argc, argv, out, err);
+    fclose(out);
+    fclose(err);
+}
+
+static void commands_talk_to_rocd(void **state) {
+    struct server *s = *state;
+    static const struct {
+        const char *line;
+        enum cli_exit exit;
+        const char *out, *err, *request; /* parts that must be there; nullptr: any */
+    } CASES[] = {
+        {"version", CLI_OK, "rocd 9.9 (API 1, libroc 0.4.0, b)", nullptr, nullptr},
+        {"status", CLI_OK, "1 stream: 1 pending", nullptr, nullptr},
+        {"status", CLI_OK, "  Radio (ssssss-ssssss-ssssss): pending: the file is missing", nullptr, nullptr},
+        {"status --json", CLI_OK, "\"endpoints\": [", nullptr, nullptr},
+        {"endpoints", CLI_OK, "Küche  tone  input      available  48000 Hz × 2  -20.0 -∞", nullptr, nullptr},
+        {"streams", CLI_OK, "Radio  pending  Küche   rtp://h:1     100 ms       12     3  -", nullptr, nullptr},
+        {"streams --json", CLI_OK, "\"stream_uid\": \"ssssss-ssssss-ssssss\"", nullptr, nullptr},
+        {"connect küch rtp://h:1", CLI_FAILED, nullptr, "did you mean 'Küche'?", nullptr},
+        {"connect Küche rtp+rs8m://h:10001 --latency 80 --name X", CLI_OK, "made stream ssssss-ssssss-ssssss  Radio",
+         "taking rs8m://h:10002 for repair",
+         "{\"settings\":{\"fec\":\"rs8m\",\"target_latency_ms\":80},\"display_name\":\"X\",\"source\":{\"connection_type\":"
+         "\"endpoint\",\"endpoint_uri\":\"/peers/p/endpoints/aaaaaa-aaaaaa-aaaaaa\"},\"destination\":{\"connection_type\":"
+         "\"external\",\"media_uri\":\"rtp+rs8m://h:10001\",\"repair_uri\":\"rs8m://h:10002\",\"control_uri\":"
+         "\"rtcp://h:10003\"}}"},
+        {"connect rtp://0.0.0.0:1 aaaa --allow 192.0.2.1 --json", CLI_OK, "\"stream_uri\"", nullptr,
+         "\"allowed_sources\":[\"192.0.2.1\"]"},
+        {"connect Küche rtp://h:1 --latency 1.5", CLI_USAGE, nullptr, "whole milliseconds", nullptr},
+        {"connect Küche rtp://h:1 --allow 192.0.2.1", CLI_USAGE, nullptr, "--allow is for URIs as source", nullptr},
+        {"disconnect Rad", CLI_FAILED, nullptr, "did you mean 'Radio'?", nullptr},
+        {"disconnect Radio", CLI_OK, "ended stream ssssss-ssssss-ssssss  Radio", nullptr,
+         "DELETE /streams/ssssss-ssssss-ssssss HTTP/1.1"},
+        {"disconnect s --json", CLI_OK, "\"deleted\": true", nullptr, nullptr},
+        {"create file X", CLI_USAGE, nullptr, "which file?", nullptr},
+        {"create file X --file ../x --loop -r 1", CLI_FAILED, nullptr,
+         "The request is not valid\n  /file/name: leads out\n  /rate_hz: too low",
+         "{\"kind\":\"file\",\"display_name\":\"X\",\"file\":{\"name\":\"../x\",\"loop\":true},\"rate_hz\":1}"},
+        {"create tone X --frequency abc", CLI_USAGE, nullptr, "--frequency: expected a number", nullptr},
+        {"create tone X --record", CLI_USAGE, nullptr, "--record is for the kind file", nullptr},
+        {"create bell X", CLI_USAGE, nullptr, "there is no kind 'bell'", nullptr},
+        {"watch --count 2", CLI_OK, "stream_added", nullptr, "GET /events HTTP/1.1"},
+        {"watch --count 1 --types stream_added,meter --stream ab", CLI_OK, nullptr, nullptr,
+         "GET /events?types=stream_added,meter&stream=ab HTTP/1.1"},
+        {"watch --count 3 --json", CLI_OK, "{\"id\":\"e-3\",\"event\":\"stream_removed\",\"data\":{\"uid\":\"u\"}}",
+         "trying again", "Last-Event-ID: e-2"},
+        {"watch --types a&b", CLI_USAGE, nullptr, "expected words", nullptr},
+        {"strems", CLI_USAGE, nullptr, "did you mean 'streams'?", nullptr},
+        {"streams --jsn", CLI_USAGE, nullptr, "did you mean --json?", nullptr},
+        {"streams extra", CLI_USAGE, nullptr, "usage: rocctl streams", nullptr},
+        {"connect --help", CLI_OK, "usage: rocctl connect SRC DST", nullptr, nullptr},
+        {"help watch", CLI_OK, "--types TYPE,…", nullptr, nullptr},
+        {"--help", CLI_OK, "disconnect", nullptr, nullptr},
+        {"--version", CLI_OK, "rocctl ", nullptr, nullptr},
+        {"completion tcsh", CLI_USAGE, nullptr, "use bash, zsh or fish", nullptr},
+        {"completion fish", CLI_OK, "complete -c rocctl", nullptr, nullptr},
+        {"--addr 127.0.0.1:1 status", CLI_USAGE, nullptr, "both given", nullptr},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct result r;
+        s->last[0] = 0;
+        rocctl(s, CASES[i].line, &r);
+        if (r.exit != CASES[i].exit || (CASES[i].out && !strstr(r.out, CASES[i].out)) ||
+            (CASES[i].err && !strstr(r.err, CASES[i].err)) || (CASES[i].request && !strstr(s->last, CASES[i].request)))
+            fail_msg("%s: exit %d\nout: %s\nerr: %s\nrequest: %s", CASES[i].line, r.exit, r.out, r.err, s->last);
+    }
+}
+
+static void nobody_there_is_told(void **) {
+    struct server nobody = {.path = "/nonexistent/rocd.sock"};
+    static const char *const LINES[] = {"status", "watch", "connect a rtp://h:1"};
+    for (size_t i = 0; i < sizeof LINES / sizeof LINES[0]; i++) {
+        struct result r;
+        rocctl(&nobody, LINES[i], &r);
+        assert_int_equal(r.exit, CLI_UNREACHABLE);
+        assert_non_null(
+            strstr(r.err, "rocd is not running at /nonexistent/rocd.sock (No such file or directory): start"));
+    }
+}
+
+int main(void) {
+    setlocale(LC_CTYPE, "C.UTF-8");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sides_are_taken_apart),
+        cmocka_unit_test(wrong_sides_are_refused),
+        cmocka_unit_test(names_and_uids_are_resolved),
+        cmocka_unit_test(text_is_made_harmless),
+        cmocka_unit_test(tables_are_aligned),
+        cmocka_unit_test(events_come_in_any_pieces),
+        cmocka_unit_test(numbers_and_durations),
+        cmocka_unit_test_setup_teardown(commands_talk_to_rocd, start_server, stop_server),
+        cmocka_unit_test(nobody_there_is_told),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}

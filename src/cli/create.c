@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/number.h"
+
+enum { FILE_NAME, RECORD, LOOP, EXISTING, WAVEFORM, FREQUENCY, LEVEL, INTERVAL, SOURCE, CHANNELS, RATE };
+
+static const char *const WAVEFORMS[] = {"sine", "impulse", "noise", "silence", nullptr};
+static const char *const ON_EXISTING[] = {"refuse", "overwrite", "number", nullptr};
+
+static const struct option_def OPTIONS[] = {
+    [FILE_NAME] = {'f', "file", OPTION_VALUE, "FILE", "file: the sound file, in the media directory of rocd."},
+    [RECORD] = {0, "record", OPTION_FLAG, nullptr, "file: record into it instead of playing it."},
+    [LOOP] = {0, "loop", OPTION_FLAG, nullptr, "file: begin again at its end."},
+    [EXISTING] = {0, "existing", OPTION_VALUE, "WHAT",
+                  "file: what to do when the file to record exists: refuse, overwrite or number.", ON_EXISTING},
+    [WAVEFORM] = {0, "waveform", OPTION_VALUE, "FORM", "tone: sine, impulse, noise or silence.", WAVEFORMS},
+    [FREQUENCY] = {0, "frequency", OPTION_VALUE, "HZ", "tone: pitch of the sine."},
+    [LEVEL] = {0, "level", OPTION_VALUE, "DBFS", "tone: peak level, from -120 to 0."},
+    [INTERVAL] = {0, "interval", OPTION_VALUE, "MS", "tone: time between two impulses."},
+    [SOURCE] = {0, "source", OPTION_FLAG, nullptr, "null: give silence instead of swallowing sound."},
+    [CHANNELS] = {'c', "channels", OPTION_VALUE, "N", "Samples per frame."},
+    [RATE] = {'r', "rate", OPTION_VALUE, "HZ", "Frames per second."},
+    {},
+};
+constexpr size_t N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] - 1;
+
+/* How each option is written into the request. */
+enum value_type { VALUE_TEXT, VALUE_NUMBER, VALUE_INTEGER, VALUE_TRUE, VALUE_WORD };
+
+static const struct {
+    const char *kind; /* the only one that knows it; nullptr: all */
+    const char *member;
+    enum value_type type;
+    const char *word; /* VALUE_WORD: what the flag stands for */
+} MEMBERS[N_OPTIONS] = {
+    [FILE_NAME] = {"file", "name", VALUE_TEXT},
+    [RECORD] = {"file", "mode", VALUE_WORD, "record"},
+    [LOOP] = {"file", "loop", VALUE_TRUE},
+    [EXISTING] = {"file", "on_existing", VALUE_TEXT},
+    [WAVEFORM] = {"tone", "waveform", VALUE_TEXT},
+    [FREQUENCY] = {"tone", "frequency_hz", VALUE_NUMBER},
+    [LEVEL] = {"tone", "level_dbfs", VALUE_NUMBER},
+    [INTERVAL] = {"tone", "interval_ms", VALUE_NUMBER},
+    [SOURCE] = {"null", "direction", VALUE_WORD, "input"},
+    [CHANNELS] = {nullptr, "channels", VALUE_INTEGER},
+    [RATE] = {nullptr, "rate_hz", VALUE_INTEGER},
+};
+
+static const char *const KINDS[] = {"file", "tone", "null", nullptr};
+
+static enum err add_member(yyjson_mut_doc *doc, yyjson_mut_val *object, size_t i, const char *text,
+                           struct err_info *reterr) {
+    const char *key = MEMBERS[i].member;
+    double number = 0;
+    bool is_number = MEMBERS[i].type == VALUE_NUMBER || MEMBERS[i].type == VALUE_INTEGER;
+    if (is_number &&
+        (!number_parse(text, &number) || (MEMBERS[i].type == VALUE_INTEGER && number != (double)(int64_t)number)))
+        return err_set(reterr, ERR_INVALID, "--%s: expected a %snumber, found '%s'", OPTIONS[i].name,
+                       MEMBERS[i].type == VALUE_INTEGER ? "whole " : "", text);
+    switch (MEMBERS[i].type) {
+    case VALUE_TEXT:
+        yyjson_mut_obj_add_str(doc, object, key, text);
+        break;
+    case VALUE_NUMBER:
+        yyjson_mut_obj_add_real(doc, object, key, number);
+        break;
+    case VALUE_INTEGER:
+        yyjson_mut_obj_add_sint(doc, object, key, (int64_t)number);
+        break;
+    case VALUE_TRUE:
+        yyjson_mut_obj_add_bool(doc, object, key, true);
+        break;
+    case VALUE_WORD:
+        yyjson_mut_obj_add_str(doc, object, key, MEMBERS[i].word);
+        break;
+    }
+    return ERR_OK;
+}
+
+static enum err fill(yyjson_mut_doc *doc, const char *kind, const char *name, const struct option_result *options,
+                     struct err_info *reterr) {
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "kind", kind);
+    yyjson_mut_obj_add_str(doc, root, "display_name", name);
+    yyjson_mut_val *own = yyjson_mut_obj_add_obj(doc, root, kind);
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (!options[i].count)
+            continue;
+        if (MEMBERS[i].kind && strcmp(MEMBERS[i].kind, kind))
+            return err_set(reterr, ERR_INVALID, "--%s is for the kind %s, not for %s", OPTIONS[i].name, MEMBERS[i].kind,
+                           kind);
+        enum err e = add_member(doc, MEMBERS[i].kind ? own : root, i, options[i].value, reterr);
+        if (e != ERR_OK)
+            return e;
+    }
+    if (!strcmp(kind, "file") && !options[FILE_NAME].count)
+        return err_set(reterr, ERR_INVALID, "which file? Give its name in the media directory with --file");
+    return ERR_OK;
+}
+
+static enum cli_exit run(struct cli *cli, const char **args, int, const struct option_result *options) {
+    size_t kind = 0;
+    while (KINDS[kind] && strcmp(KINDS[kind], args[0]))
+        kind++;
+    if (!KINDS[kind])
+        return cli_fail(cli, CLI_USAGE, "there is no kind '%s': use file, tone or null", args[0]);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(nullptr);
+    if (!doc)
+        return cli_fail(cli, CLI_FAILED, "out of memory");
+    struct err_info info;
+    enum cli_exit exit;
+    if (fill(doc, KINDS[kind], args[1], options, &info) != ERR_OK)
+        exit = cli_fail(cli, CLI_USAGE, "%s", info.message);
+    else
+        exit = cli_create(cli, "/peers/self/endpoints", doc, "made endpoint", "endpoint_uid");
+    yyjson_mut_doc_free(doc);
+    return exit;
+}
+
+const struct command COMMAND_CREATE = {
+    .name = "create",
+    .args = "file|tone|null NAME [OPTION…]",
+    .summary = "Make an endpoint",
+    .details = "file plays or records a sound file, tone makes a signal, null swallows sound.",
+    .examples = "  rocctl create file Radio --file music/radio.flac --loop\n"
+                "  rocctl create file Recorder --file session.wav --record\n"
+                "  rocctl create tone Test --frequency 1000 --level -40\n",
+    .min_args = 2,
+    .max_args = 2,
+    .options = OPTIONS,
+    .words = KINDS,
+    .run = run,
+};
