@@ -34,8 +34,8 @@ constexpr int BUSY_TIMEOUT_MS = 2000;
 enum statement { ST_PUT, ST_REMOVE, ST_GET, ST_LOAD, ST_BEGIN, ST_COMMIT, ST_SAVE, ST_RELEASE, ST_UNDO, N_STATEMENTS };
 
 static const char *const SQL[N_STATEMENTS] = {
-    [ST_PUT] = "INSERT INTO object(kind, uid, generation, json) VALUES(?1, ?2, ?3, ?4)"
-               " ON CONFLICT(kind, uid) DO UPDATE SET generation = excluded.generation, json = excluded.json",
+    [ST_PUT] = ("INSERT INTO object(kind, uid, generation, json) VALUES(?1, ?2, ?3, ?4)"
+                " ON CONFLICT(kind, uid) DO UPDATE SET generation = excluded.generation, json = excluded.json"),
     [ST_REMOVE] = "DELETE FROM object WHERE kind = ?1 AND uid = ?2",
     [ST_GET] = "SELECT generation, json FROM object WHERE kind = ?1 AND uid = ?2",
     [ST_LOAD] = "SELECT generation, json, uid FROM object WHERE kind = ?1 ORDER BY seq",

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MPL-2.0
+"""rocctl against a real rocd."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from support.daemon import program
+from support.wait import wait_until
+
+OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+
+class Rocctl:
+    def __init__(self, *where):
+        self.where = [str(w) for w in where]
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith('ROCD_')} | {'NO_COLOR': '1'}
+
+    def run(self, *args, status=OK, env=None):
+        done = subprocess.run([str(program('rocctl')), *self.where, *map(str, args)], env=self.env | (env or {}),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, f'rocctl {args}: {done.returncode}\n{done.stdout}{done.stderr}'
+        return done
+
+    def json(self, *args):
+        return json.loads(self.run(*args, '--json').stdout)
+
+
+@pytest.fixture
+def rocctl(daemon):
+    return Rocctl('--socket', daemon.socket)
+
+
+def test_status_and_version(daemon, rocctl):
+    assert 'rocd ' in rocctl.run('status').stdout
+    status = rocctl.json('status')
+    assert status['streams'] == [] and status['peer']['peer_uid']
+    assert status['version']['name'] == 'rocd'
+    assert 'libroc' in rocctl.run('version').stdout
+    assert rocctl.json('version')['name'] == 'rocd'
+
+
+def test_over_tcp_and_by_environment(daemon, rocctl):
+    address = daemon.address.replace('http://', '')
+    by_addr = Rocctl('--addr', address).json('status')
+    assert by_addr['peer']['peer_uid'] == rocctl.json('status')['peer']['peer_uid']
+    nowhere = Rocctl()
+    assert json.loads(nowhere.run('status', '--json', env={'ROCD_ADDR': address}).stdout)['peer']
+    assert json.loads(nowhere.run('status', '--json', env={'ROCD_SOCKET': str(daemon.socket)}).stdout)['peer']
+
+
+def test_endpoints_live_and_die(rocctl):
+    assert 'rocctl create' in rocctl.run('endpoints').stdout
+    tone = rocctl.json('create', 'tone', 'Küche', '--frequency', 1000, '--level', -40)
+    assert tone['tone']['frequency_hz'] == 1000 and tone['tone']['level_dbfs'] == -40
+    rocctl.run('create', 'file', 'Recorder', '--file', 'session.wav', '--record', '--channels', 1)
+    rocctl.run('create', 'null', 'Sink')
+    listed = {e['display_name']: e for e in rocctl.json('endpoints')}
+    assert set(listed) >= {'Küche', 'Recorder', 'Sink'}
+    assert listed['Recorder']['file']['mode'] == 'record' and listed['Recorder']['channels'] == 1
+    table = rocctl.run('endpoints').stdout
+    assert 'UID' in table.splitlines()[0] and 'Küche' in table and '\033' not in table
+    assert 'deleted endpoint' in rocctl.run('delete', 'Küche').stdout
+    assert rocctl.json('delete', listed['Sink']['endpoint_uid'])['deleted'] is True
+    assert 'there is no endpoint' in rocctl.run('delete', 'Küche', status=FAILED).stderr
+
+
+def test_a_stream_from_beginning_to_end(rocctl):
+    rocctl.run('create', 'tone', 'Tone')
+    rocctl.run('create', 'null', 'Sink')
+    made = rocctl.json('connect', 'Tone', 'Sink', '--latency', 100, '--name', 'Test')
+    assert made['settings']['target_latency_ms'] == 100 and made['display_name'] == 'Test'
+
+    def runs():
+        return rocctl.json('streams')[0]['status']['state'] == 'running'
+    wait_until(runs, 'the stream to run')
+    table = rocctl.run('streams').stdout
+    assert 'Tone' in table and 'Sink' in table and 'running' in table
+    assert '1 stream: 1 running' in rocctl.run('status').stdout
+    assert made['stream_uid'] in rocctl.run('disconnect', 'Test').stdout
+    assert rocctl.json('streams') == []
+
+
+def test_neighbour_ports_are_taken_and_told(rocctl):
+    rocctl.run('create', 'tone', 'Tone')
+    done = rocctl.run('connect', 'Tone', 'rtp+rs8m://127.0.0.1:20001', '--json')
+    destination = json.loads(done.stdout)['destination']
+    assert destination['repair_uri'] == 'rs8m://127.0.0.1:20002'
+    assert destination['control_uri'] == 'rtcp://127.0.0.1:20003'
+    assert 'rs8m://127.0.0.1:20002 for repair' in done.stderr
+    plain = rocctl.json('connect', 'Tone', 'rtp://127.0.0.1:20011')
+    assert plain['settings']['fec'] == 'none' and not plain['destination'].get('repair_uri')
+
+
+def test_names_that_fit_several(rocctl):
+    for _ in range(2):
+        rocctl.run('create', 'tone', 'Twin')
+    failed = rocctl.run('connect', 'Twin', 'rtp://127.0.0.1:20021', status=FAILED)
+    uids = [e['endpoint_uid'] for e in rocctl.json('endpoints')]
+    assert len(uids) == 2 and all(uid in failed.stderr for uid in uids)
+    rocctl.run('connect', uids[0], 'rtp://127.0.0.1:20021')
+
+
+def test_problems_of_the_server_are_shown(rocctl):
+    failed = rocctl.run('create', 'file', 'X', '--file', '../../etc/passwd', status=FAILED)
+    assert '/file/name' in failed.stderr or 'media directory' in failed.stderr
+    failed = rocctl.run('create', 'tone', 'X', '--frequency', 1e9, status=FAILED)
+    assert '/tone/frequency_hz' in failed.stderr
+
+
+def test_watch_shows_what_happens(rocctl):
+    watch = subprocess.Popen([str(program('rocctl')), *rocctl.where, 'watch', '--json', '--count', '1', '--types',
+                              'endpoint_added'], env=rocctl.env, stdout=subprocess.PIPE, text=True)
+    try:
+        # the watcher may not be connected yet: go on making endpoints until it has seen one
+        def seen():
+            rocctl.run('create', 'tone', 'Seen')
+            return watch.poll() is not None
+        wait_until(seen, 'the watcher to see an endpoint')
+        event = json.loads(watch.stdout.read())
+        assert watch.returncode == OK
+        assert event['event'] == 'endpoint_added' and event['data']['display_name'] == 'Seen' and event['id']
+    finally:
+        watch.kill()
+        watch.wait()
+        watch.stdout.close()
+
+
+def test_watch_goes_on_after_a_restart(daemon, rocctl):
+    watch = subprocess.Popen([str(program('rocctl')), *rocctl.where, 'watch', '--json'], env=rocctl.env,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    os.set_blocking(watch.stdout.fileno(), False)
+    seen = b''
+
+    def sees(name):
+        # the watcher may not be connected yet, so endpoints are made until it has seen one
+        nonlocal seen
+        rocctl.run('create', 'tone', name)
+        seen += watch.stdout.read() or b''
+        return name.encode() in seen
+    try:
+        wait_until(lambda: sees('Before'), 'the watcher to see an endpoint')
+        daemon.restart()
+        wait_until(lambda: sees('After'), 'the watcher to be back')
+    finally:
+        watch.kill()
+        watch.wait()
+        watch.stdout.close()
+
+
+def test_nobody_there(tmp_path):
+    failed = Rocctl('--socket', tmp_path / 'none').run('status', status=UNREACHABLE)
+    assert 'start it with `rocd`' in failed.stderr
+    Rocctl('--addr', '127.0.0.1:1').run('streams', status=UNREACHABLE)
+
+
+def test_usage():
+    rocctl = Rocctl()
+    assert "did you mean 'status'" in rocctl.run('staus', status=USAGE).stderr
+    assert 'did you mean --json' in rocctl.run('status', '--jsno', status=USAGE).stderr
+    for shell in ('bash', 'zsh', 'fish'):
+        assert 'rocctl' in rocctl.run('completion', shell).stdout
+    script = rocctl.run('completion', 'bash').stdout
+    assert subprocess.run(['bash', '-n'], input=script, text=True).returncode == 0
+    assert 'usage: rocctl connect' in rocctl.run('connect', '--help').stdout
