@@ -1,0 +1,95 @@
+# The front door: everything a person or CI does with rocd. Meson and ninja do the work behind it.
+# `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+BUILD   ?= build
+# gcc 14 or clang 19: C23. An explicit CC wins.
+ifeq ($(origin CC),default)
+CC := $(shell command -v gcc-14 || command -v clang-19 || command -v gcc)
+endif
+export CC
+# CI treats warnings as errors; packagers and users need not.
+WERROR  ?= $(if $(CI),true,false)
+SECONDS_ = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
+SUITE   ?= unit api scenario
+PYTEST  ?= /usr/bin/python3 -m pytest
+JOBS    ?= 2
+
+MESON_FLAGS = -Dwerror=$(WERROR)
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what building needs (Debian packages)
+	@tools/install-deps build
+
+.PHONY: deps-test
+deps-test:
+	@tools/install-deps build test
+
+# One build directory per flavour; configuring again costs nothing when nothing changed.
+$(BUILD)/build.ninja: | deps
+	@meson setup $(BUILD) $(MESON_FLAGS) -Dtests=false >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
+
+.PHONY: build
+build: $(BUILD)/build.ninja ## compile rocd, rocctl and librocd
+	@ninja -C $(BUILD) --quiet
+
+.PHONY: run
+run: build ## two daemons on this machine, sound between them, a live table (SECONDS=10 ends by itself)
+	@tools/demo --build $(BUILD) $(if $(SECONDS_),--seconds $(SECONDS_))
+
+# configure FLAVOUR, EXTRA FLAGS: build-FLAVOUR with tests
+define configure
+	@[ -f build-$(1)/build.ninja ] || meson setup build-$(1) $(MESON_FLAGS) -Dtests=true $(2) >/dev/null
+	@ninja -C build-$(1) --quiet
+endef
+
+.PHONY: test
+test: deps-test ## unit, api and scenario tests (SUITE=unit runs one of them)
+	$(call configure,test,)
+	@tools/run-tests build-test $(SUITE)
+
+.PHONY: lint
+lint: deps-test ## format, layers, exported symbols, routes, warnings as errors with gcc and clang
+	@tools/lint
+
+.PHONY: asan
+asan: deps-test ## unit and api tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(call configure,asan,-Db_sanitize=address$(comma)undefined -Db_lundef=false)
+	@tools/run-tests build-asan $(filter unit api,$(SUITE))
+
+.PHONY: tsan
+tsan: deps-test ## unit and api tests under ThreadSanitizer
+	$(call configure,tsan,-Db_sanitize=thread -Db_lundef=false)
+	@tools/run-tests build-tsan $(filter unit api,$(SUITE))
+
+.PHONY: fuzz
+fuzz: deps-test ## run every fuzz target for FUZZ_SECONDS each (default 30)
+	@CC=clang-19 tools/fuzz $(or $(FUZZ_SECONDS),30)
+
+.PHONY: bench
+bench: deps-test ## measure: a table and JSON under build-bench/
+	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release -Dtests=false -Dbench=true >/dev/null
+	@ninja -C build-bench --quiet
+	@/usr/bin/python3 tests/bench/bench.py --build build-bench $(BENCH_ARGS)
+
+.PHONY: install
+install: build ## install under PREFIX (default /usr/local); DESTDIR is honoured
+	@meson configure $(BUILD) --prefix=$(or $(PREFIX),/usr/local) >/dev/null
+	@meson install -C $(BUILD) --no-rebuild --quiet
+
+.PHONY: fmt
+fmt: ## format the C sources
+	@git ls-files '*.c' '*.h' | xargs clang-format-19 -i
+
+.PHONY: clean
+clean: ## remove all build directories
+	@rm -rf build build-*
+
+comma := ,

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "app/app.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/api.h"
+#include "app/identity.h"
+#include "app/version.h"
+#include "audio/driver.h"
+#include "base/crypto.h"
+#include "base/loop_uv.h"
+#include "http/http.h"
+#include "media/engine.h"
+#include "orchestrator/orchestrator.h"
+#include "store/store.h"
+#include "transport/codec.h"
+
+struct app {
+    struct log log;
+    struct loop_uv *loop; /* borrowed */
+    struct identity identity;
+    struct audio_host host;
+    const char *drivers[8];
+    struct store *store;
+    struct codec *codec;
+    struct engine *engine;
+    struct orchestrator *orchestrator;
+    struct api *api;
+    struct http *http;
+    char address[128];
+
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+};
+
+/* mkdir -p, the last part 0700 where it holds secrets. */
+static enum err make_dir(const char *path, mode_t mode, const char *what, struct err_info *reterr) {
+    char part[4096];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof part)
+        return err_set(reterr, ERR_INVALID, "the name of %s is empty or too long", what);
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != 0)
+            continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, i == n ? mode : 0755) && errno != EEXIST)
+            return err_set_errno(reterr, errno, "making %s, %s", what, part);
+    }
+    struct stat st;
+    if (stat(path, &st))
+        return err_set_errno(reterr, errno, "%s, %s", what, path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(reterr, ERR_INVALID, "%s, %s, is a file: name a directory", what, path);
+    return ERR_OK;
+}
+
+static void on_engine_event(void *arg, const struct engine_event *event);
+
+static enum err open_store(struct app *app, const struct config *config, struct err_info *reterr) {
+    enum err e = make_dir(config->state_dir, 0700, "the state directory", reterr);
+    if (e == ERR_OK)
+        e = make_dir(config->media_dir, 0755, "the media directory", reterr);
+    if (e == ERR_OK) /* its lock also guards the key */
+        e = store_sqlite_open(config->state_dir, loop_uv_loop(app->loop), (struct log){app->log.sink, "store"},
+                              &app->store, reterr);
+    if (e == ERR_OK)
+        e = identity_load(config->state_dir, &app->identity, reterr);
+    return e;
+}
+
+static enum err select_drivers(struct app *app, const char *wanted, struct err_info *reterr) {
+    size_t n = 0;
+    for (size_t i = 0; audio_drivers[i]; i++)
+        if (strcmp(wanted, "auto") == 0 || strcmp(wanted, audio_drivers[i]->name) == 0)
+            if (n + 1 < sizeof app->drivers / sizeof *app->drivers)
+                app->drivers[n++] = audio_drivers[i]->name;
+    if (n == 0 && strcmp(wanted, "none") != 0)
+        return err_set_at(reterr, ERR_INVALID, "audio.driver",
+                          "there is no audio driver '%s' in this build: use auto, none, file, tone or null", wanted);
+    return ERR_OK;
+}
+
+static enum err open_sound(struct app *app, const struct config *config, struct err_info *reterr) {
+    struct loop *loop = loop_uv_loop(app->loop);
+    app->host = (struct audio_host){
+        .log = {app->log.sink, "audio"}, .clock = loop->clock, .loop = loop, .media_dir = config->media_dir};
+    enum err e = select_drivers(app, config->audio.driver, reterr);
+    if (e == ERR_OK)
+        e = roc_codec_create((struct log){app->log.sink, "roc"}, &app->codec, reterr);
+    if (e != ERR_OK)
+        return e;
+    const struct engine_config engine = {
+        .log = {app->log.sink, "media"},
+        .clock = loop->clock,
+        .loop = loop,
+        .codec = app->codec,
+        .n_threads = config->audio.threads,
+        .realtime = config->audio.realtime,
+    };
+    return engine_create(&engine, on_engine_event, app, &app->engine, reterr);
+}
+
+static enum err open_orchestrator(struct app *app, const struct config *config, struct err_info *reterr) {
+    const struct orchestrator_config orchestrator = {
+        .log = {app->log.sink, "streams"},
+        .loop = loop_uv_loop(app->loop),
+        .store = app->store,
+        .engine = app->engine,
+        .host = &app->host,
+        .peer_uid = app->identity.peer_uid,
+        .peer_name = config->name,
+        .address = config->http.address,
+        .version = ROCD_VERSION,
+        .roc_port_min = config->roc.port_min,
+        .roc_port_max = config->roc.port_max,
+        .drivers = app->drivers,
+    };
+    enum err e = orchestrator_create(&orchestrator, &app->orchestrator, reterr);
+    if (e == ERR_OK)
+        e = orchestrator_start(app->orchestrator, reterr);
+    return e;
+}
+
+static enum err open_face(struct app *app, const struct config *config, struct err_info *reterr) {
+    enum err e = api_create(app->orchestrator, (struct log){app->log.sink, "api"}, &app->api, reterr);
+    if (e != ERR_OK)
+        return e;
+    const struct http_config http = {.address = config->http.address, .socket_path = config->http.socket};
+    return http_start(&http, app->loop, app->api, (struct log){app->log.sink, "http"}, &app->http, reterr);
+}
+
+enum err app_create(const struct config *config, struct loop_uv *loop, struct log_sink *sink, struct app **ret,
+                    struct err_info *reterr) {
+    struct app *app = calloc(1, sizeof *app);
+    if (!app)
+        return err_set(reterr, ERR_NO_MEMORY, "out of memory while starting");
+    *app = (struct app){.log = {sink, "app"}, .loop = loop};
+    enum err e = crypto_init(reterr);
+    if (e == ERR_OK)
+        e = open_store(app, config, reterr);
+    if (e == ERR_OK)
+        e = open_sound(app, config, reterr);
+    if (e == ERR_OK)
+        e = open_orchestrator(app, config, reterr);
+    if (e == ERR_OK)
+        e = open_face(app, config, reterr);
+    if (e != ERR_OK) {
+        app_destroy(app);
+        return e;
+    }
+    log_info(app->log, "rocd is up", LOG_STR("version", ROCD_VERSION), LOG_STR("libroc", roc_codec_version()),
+             LOG_STR("peer", app->identity.peer_uid), LOG_STR("name", config->name),
+             LOG_STR("state", config->state_dir), LOG_STR("media", config->media_dir));
+    *ret = app;
+    return ERR_OK;
+}
+
+static void on_engine_event(void *arg, const struct engine_event *event) {
+    struct app *app = arg;
+    if (app->orchestrator)
+        orchestrator_on_engine_event(app->orchestrator, event);
+}
+
+static void on_orchestrator_stopped(void *arg) {
+    struct app *app = arg;
+    app->stopped(app->stopped_arg);
+}
+
+void app_stop(struct app *app, void (*done)(void *arg), void *arg) {
+    log_info(app->log, "stopping");
+    app->stopped = done;
+    app->stopped_arg = arg;
+    http_stop(app->http);
+    app->http = nullptr;
+    orchestrator_stop(app->orchestrator, on_orchestrator_stopped, app);
+}
+
+void app_destroy(struct app *app) {
+    if (!app)
+        return;
+    http_stop(app->http);
+    if (app->store) /* answers what is under way while there is still somebody to hear it */
+        app->store->ops->close(app->store);
+    api_destroy(app->api);
+    orchestrator_destroy(app->orchestrator);
+    app->orchestrator = nullptr;
+    engine_destroy(app->engine);
+    if (app->codec)
+        app->codec->ops->close(app->codec);
+    identity_finish(&app->identity);
+    free(app);
+}
+
+const char *app_peer_uid(const struct app *app) {
+    return app->identity.peer_uid;
+}
+
+uint16_t app_http_port(const struct app *app) {
+    return http_port(app->http);
+}
