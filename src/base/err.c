@@ -41,7 +41,7 @@ static void drop_partial_character(char *text) {
         text[n - 1 - back] = 0;
 }
 
-static void format_message(struct err_info *reterr, const char *format, va_list args) {
+[[gnu::format(printf, 2, 0)]] static void format_message(struct err_info *reterr, const char *format, va_list args) {
     if (vsnprintf(reterr->message, sizeof reterr->message, format, args) >= (int)sizeof reterr->message)
         drop_partial_character(reterr->message);
 }
