@@ -46,15 +46,15 @@ struct rocd_options {
     size_t size; /* sizeof(struct rocd_options) */
 
     /* All may be NULL: then the configuration file decides, then the default. */
-    const char *config_path;   /* YAML; NULL: none is read */
-    const char *state_dir;     /* identity and store */
-    const char *media_dir;     /* where file endpoints live */
-    const char *http_address;  /* "127.0.0.1:4040"; port 0 picks a free one; "" = no TCP */
-    const char *http_socket;   /* path of the unix socket; "" = none */
-    const char *driver;        /* "auto", or a driver's name */
-    int log_level;             /* enum rocd_log_level + 1; 0: the configuration decides */
+    const char *config_path;  /* YAML; NULL: none is read */
+    const char *state_dir;    /* identity and store */
+    const char *media_dir;    /* where file endpoints live */
+    const char *http_address; /* "127.0.0.1:4040"; port 0 picks a free one; "" = no TCP */
+    const char *http_socket;  /* path of the unix socket; "" = none */
+    const char *driver;       /* "auto", or a driver's name */
+    int log_level;            /* enum rocd_log_level + 1; 0: the configuration decides */
 
-    rocd_log_fn log;           /* NULL: lines go to stderr */
+    rocd_log_fn log; /* NULL: lines go to stderr */
     void *log_arg;
 };
 

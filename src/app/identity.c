@@ -24,10 +24,11 @@ static enum err read_key(int fd, const char *path, struct identity *identity, st
     if (n < 0)
         return err_set_errno(reterr, errno, "reading the key of this peer, %s", path);
     if (n != (ssize_t)CRYPTO_SECRET_KEY_SIZE)
-        return err_set(reterr, ERR_INVALID,
-                       "%s is not a peer key (%zd bytes instead of %zu): restore it from a copy, or move it away and the "
-                       "peer gets a new identity",
-                       path, n, CRYPTO_SECRET_KEY_SIZE);
+        return err_set(
+            reterr, ERR_INVALID,
+            "%s is not a peer key (%zd bytes instead of %zu): restore it from a copy, or move it away and the "
+            "peer gets a new identity",
+            path, n, CRYPTO_SECRET_KEY_SIZE);
     memcpy(identity->key.secret_key, bytes, CRYPTO_SECRET_KEY_SIZE);
     memcpy(identity->key.public_key, bytes + CRYPTO_SECRET_KEY_SIZE - CRYPTO_PUBLIC_KEY_SIZE, CRYPTO_PUBLIC_KEY_SIZE);
     crypto_wipe(bytes, sizeof bytes);
