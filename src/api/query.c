@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "api/query.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int hex_digit(char c) {
@@ -39,14 +40,9 @@ static enum err refuse_name(const char *name, const char *const *known, struct e
     if (!known[0])
         return err_set(reterr, ERR_INVALID, "query parameter '%s' is unknown: this resource has none", name);
     char names[256] = "";
-    for (size_t i = 0; known[i]; i++) {
-        size_t used = strlen(names);
-        if (used + strlen(known[i]) + 3 > sizeof names)
-            break;
-        if (i)
-            strcat(names, ", ");
-        strcat(names, known[i]);
-    }
+    size_t used = 0;
+    for (size_t i = 0; known[i] && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", known[i]);
     return err_set(reterr, ERR_INVALID, "query parameter '%s' is unknown: this resource has %s", name, names);
 }
 
