@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "base/err.h"
+#include "model/uri.h"
+#include "model_gen.h"
+
+/*
+ * What the contract's tables cannot say about a stream: whether its members fit one another. Pure: looks at the spec and
+ * at what it is told of other objects, asks nobody. What is right but not built yet is ERR_UNSUPPORTED, by name.
+ *
+ * `reterr` gets the JSON Pointer of the member that is wrong ("/source/media_uri").
+ * Threads: any.
+ */
+
+/* A spec taken apart; valid once stream_check() has said ERR_OK. */
+struct stream_side {
+    bool is_endpoint;
+    struct uri_endpoint endpoint;
+    /* external: */
+    struct uri_roc uri[URI_N_ROLES];
+    bool has_uri[URI_N_ROLES];
+};
+
+struct stream_sides {
+    struct stream_side source, destination;
+};
+
+enum err stream_check(const struct stream_spec *spec, struct stream_sides *ret, struct err_info *reterr);
+
+/* Which way an endpoint goes that a stream names: what is a source must give sound, what is a destination take it.
+ * ERR_INVALID. */
+enum err stream_check_direction(bool as_source, const char *endpoint_uid, enum stream_direction direction,
+                                struct err_info *reterr);
+
+/* Would both listen at one local port? ERR_CONFLICT names the other stream. */
+enum err stream_check_ports(const struct stream_sides *sides, const char *other_uid, const char *other_name,
+                            const struct stream_sides *other, struct err_info *reterr);
