@@ -12,6 +12,9 @@
  * memory; the same input gives the same output. Whatever happened before, the next plan closes the distance; so a
  * crash, a failure or a change between any two actions needs no special care.
  *
+ * The order it keeps: nodes before links, the receiver before the sender (so that no first packet is lost), the sender
+ * gone before the receiver, links gone before nodes. Links of an older generation go before new ones come.
+ *
  * Threads: any.
  */
 
@@ -37,13 +40,15 @@ enum plan_part {
 struct plan_desired {
     bool exists; /* false: the stream was deleted */
     bool enabled;
-    int64_t generation;
+    int64_t generation; /* of the link: grows with each change that needs a new one */
     enum plan_side_kind source, destination;
 };
 
 struct plan_observed {
     enum plan_availability source_availability, destination_availability; /* endpoints only */
     enum plan_part source_node, destination_node;
+    bool source_node_stale,
+        destination_node_stale; /* the node held is of another endpoint, of an older spec, or broken */
     enum plan_part sender, receiver;
     int64_t link_generation; /* what sender and receiver were built from; 0 = nothing built */
     bool link_failed;        /* a link reported failure since it was built */
@@ -71,7 +76,7 @@ enum plan_state { PLAN_PENDING, PLAN_CONNECTING, PLAN_RUNNING, PLAN_DEGRADED, PL
 struct plan {
     uint32_t actions; /* bits of enum plan_action, independent of each other: all may be started now */
     enum plan_state state;
-    const char *reason; /* "DeviceMissing", "NoMedia", …; nullptr when all is well */
+    const char *reason; /* "DeviceMissing", "NoMedia", …; nullptr when all is well. reasons.h tells the words */
 };
 
 struct plan plan(const struct plan_desired *desired, const struct plan_observed *observed);

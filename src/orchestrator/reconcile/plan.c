@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "orchestrator/reconcile/plan.h"
+
+/* What a stream of these sides is made of. */
+struct parts {
+    bool source_node, destination_node, sender, receiver;
+};
+
+static struct parts parts_of(const struct plan_desired *d) {
+    bool source = d->source == PLAN_SIDE_ENDPOINT, destination = d->destination == PLAN_SIDE_ENDPOINT;
+    return (struct parts){
+        .source_node = source, .destination_node = destination, .sender = source, .receiver = destination};
+}
+
+static bool is_available(const struct plan_desired *d, const struct plan_observed *o) {
+    return (d->source == PLAN_SIDE_EXTERNAL || o->source_availability == PLAN_AVAILABLE) &&
+           (d->destination == PLAN_SIDE_EXTERNAL || o->destination_availability == PLAN_AVAILABLE);
+}
+
+static bool is_linked(const struct plan_observed *o) {
+    return o->sender != PLAN_PART_NONE || o->receiver != PLAN_PART_NONE;
+}
+
+/* Links that must go: nobody wants them, they are of an older spec, broken, or hang on a node that must go. */
+static bool links_must_go(const struct plan_desired *d, const struct plan_observed *o, const struct parts *parts,
+                          bool wanted) {
+    return !wanted || o->link_failed || o->link_generation != d->generation || o->source_node_stale ||
+           o->destination_node_stale || (o->sender != PLAN_PART_NONE && !parts->sender) ||
+           (o->receiver != PLAN_PART_NONE && !parts->receiver);
+}
+
+static uint32_t close_links(const struct plan_observed *o) {
+    uint32_t actions = 0;
+    if (o->sender == PLAN_PART_UP)
+        actions |= PLAN_CLOSE_SENDER;
+    if (o->receiver == PLAN_PART_UP && o->sender == PLAN_PART_NONE)
+        actions |= PLAN_CLOSE_RECEIVER;
+    return actions;
+}
+
+static bool is_held(enum plan_part part) {
+    return part == PLAN_PART_UP || part == PLAN_PART_STARTING;
+}
+
+/* Nodes nobody here needs any more. A node that is kept through a change of settings goes on playing or recording. */
+static uint32_t release_nodes(const struct plan_observed *o, const struct parts *parts, bool wanted) {
+    uint32_t actions = 0;
+    if (o->sender == PLAN_PART_NONE && is_held(o->source_node) &&
+        (!wanted || !parts->source_node || o->source_node_stale))
+        actions |= PLAN_RELEASE_SOURCE_NODE;
+    if (o->receiver == PLAN_PART_NONE && is_held(o->destination_node) &&
+        (!wanted || !parts->destination_node || o->destination_node_stale))
+        actions |= PLAN_RELEASE_DESTINATION_NODE;
+    return actions;
+}
+
+static uint32_t open_parts(const struct plan_observed *o, const struct parts *parts) {
+    uint32_t actions = 0;
+    if (parts->source_node && o->source_node == PLAN_PART_NONE)
+        actions |= PLAN_OPEN_SOURCE_NODE;
+    if (parts->destination_node && o->destination_node == PLAN_PART_NONE)
+        actions |= PLAN_OPEN_DESTINATION_NODE;
+    /* Both nodes first: a receiver whose source does not open would only be taken down again. */
+    if ((parts->source_node && o->source_node != PLAN_PART_UP) ||
+        (parts->destination_node && o->destination_node != PLAN_PART_UP))
+        return actions;
+    if (parts->receiver && o->receiver == PLAN_PART_NONE)
+        actions |= PLAN_OPEN_RECEIVER;
+    if (parts->sender && o->sender == PLAN_PART_NONE && (!parts->receiver || o->receiver == PLAN_PART_UP))
+        actions |= PLAN_OPEN_SENDER;
+    return actions;
+}
+
+static uint32_t choose_actions(const struct plan_desired *d, const struct plan_observed *o) {
+    const struct parts parts = parts_of(d);
+    bool wanted = d->exists && d->enabled && is_available(d, o) && (parts.sender || parts.receiver);
+    bool half = wanted && parts.sender && parts.receiver && o->sender != PLAN_PART_NONE && o->receiver != PLAN_PART_UP;
+    uint32_t actions = 0;
+    if (is_linked(o) && (half || links_must_go(d, o, &parts, wanted)))
+        actions |= close_links(o);
+    else if (wanted && !o->retry_waiting && !o->source_node_stale && !o->destination_node_stale)
+        actions |= open_parts(o, &parts);
+    actions |= release_nodes(o, &parts, wanted);
+    bool nothing_left = !is_linked(o) && o->source_node == PLAN_PART_NONE && o->destination_node == PLAN_PART_NONE;
+    if (!d->exists && nothing_left)
+        actions |= PLAN_FORGET;
+    return actions;
+}
+
+/* ---- what to tell people ---- */
+
+static struct plan told(enum plan_state state, const char *reason) {
+    return (struct plan){.state = state, .reason = reason};
+}
+
+/* true: the side is why the stream does not run */
+static bool blocks(enum plan_side_kind kind, enum plan_availability availability, struct plan *ret) {
+    if (kind == PLAN_SIDE_EXTERNAL)
+        return false;
+    switch (availability) {
+    case PLAN_AVAILABLE:
+        return false;
+    case PLAN_MISSING:
+        *ret = told(PLAN_PENDING, "DeviceMissing");
+        return true;
+    case PLAN_DISABLED:
+        *ret = told(PLAN_PENDING, "EndpointDisabled");
+        return true;
+    case PLAN_UNUSABLE:
+        *ret = told(PLAN_FAILED, "EndpointUnusable");
+        return true;
+    case PLAN_ENDED:
+        *ret = told(PLAN_STOPPED, "SourceEnded");
+        return true;
+    }
+    return false;
+}
+
+static bool is_built(const struct plan_desired *d, const struct plan_observed *o) {
+    const struct parts parts = parts_of(d);
+    return o->link_generation == d->generation && (!parts.sender || o->sender == PLAN_PART_UP) &&
+           (!parts.receiver || o->receiver == PLAN_PART_UP);
+}
+
+static struct plan describe(const struct plan_desired *d, const struct plan_observed *o) {
+    struct plan blocked;
+    if (!d->exists)
+        return told(PLAN_STOPPED, "Deleted");
+    if (!d->enabled)
+        return told(PLAN_STOPPED, "Disabled");
+    if (d->source == PLAN_SIDE_EXTERNAL && d->destination == PLAN_SIDE_EXTERNAL)
+        return told(PLAN_FAILED, "NoEndpoint");
+    if (blocks(d->source, o->source_availability, &blocked) ||
+        blocks(d->destination, o->destination_availability, &blocked))
+        return blocked;
+    if (o->retry_waiting || o->link_failed)
+        return o->port_in_use ? told(PLAN_PENDING, "PortInUse") : told(PLAN_FAILED, "PathFailed");
+    if (!is_built(d, o))
+        return told(PLAN_CONNECTING, "Starting");
+    if (!o->flowing)
+        return told(PLAN_CONNECTING, "NoMedia");
+    if (o->silent)
+        return told(PLAN_DEGRADED, "NoMedia");
+    if (o->losing)
+        return told(PLAN_DEGRADED, "PacketLoss");
+    return told(PLAN_RUNNING, nullptr);
+}
+
+struct plan plan(const struct plan_desired *desired, const struct plan_observed *observed) {
+    struct plan plan = describe(desired, observed);
+    plan.actions = choose_actions(desired, observed);
+    return plan;
+}
