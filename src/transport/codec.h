@@ -28,6 +28,20 @@ enum codec_resampler { CODEC_RESAMPLER_LOW, CODEC_RESAMPLER_MEDIUM, CODEC_RESAMP
 /* No packet on any path is larger: one Ethernet frame without fragmentation. */
 constexpr size_t PACKET_MAX = 1472;
 
+/* The largest sound payload of a packet: with RTP header and FEC footer it stays below PACKET_MAX by a wide margin. */
+constexpr size_t CODEC_PAYLOAD_MAX = 1400;
+
+/* The wire encodings: 16-bit linear PCM, big endian (RFC 3551 L16). libroc 0.4 knows no other. */
+struct codec_encoding {
+    const char *name; /* "l16/48000/2" */
+    uint32_t rate_hz;
+    uint32_t n_channels;
+    uint32_t payload_type;
+};
+const struct codec_encoding *codec_encodings(size_t *ret_n);
+/* nullptr: not known. */
+const struct codec_encoding *codec_encoding_by_name(const char *name);
+
 /* Everything both ends of a link agree on, derived from a stream's settings by media/profile.h. Both ends are derived
  * from the same settings, so that they match. */
 struct codec_settings {
@@ -44,6 +58,12 @@ struct codec_settings {
     bool control; /* RTCP is exchanged */
 };
 
+/* Samples per channel in one source packet, and its payload in bytes. */
+size_t codec_packet_samples(const struct codec_settings *settings);
+size_t codec_payload_bytes(const struct codec_settings *settings);
+
+/* The endpoint side. n_channels must equal settings.wire_channels (ERR_INVALID otherwise): libroc would mix mono and
+ * stereo by rules of its own and refuses all other pairs, so the link maps channels. The rate may be any. */
 struct codec_frame_format {
     uint32_t rate_hz;
     uint32_t n_channels;
@@ -61,6 +81,8 @@ struct codec_encoder {
 struct codec_encoder_ops {
     /* frames: n × channels. Any n. */
     enum err (*push_frames)(struct codec_encoder *encoder, const float *frames, size_t n);
+    /* Any error of these functions is final: the object refuses everything afterwards but close, so that a broken libroc
+     * object is never queried (it would end the process). The same holds for decoders. */
     /* Next packet of that interface; 0 = none. `packet` has room for PACKET_MAX. Pop every interface after each push. */
     size_t (*pop_packet)(struct codec_encoder *encoder, enum media_iface iface, uint8_t *packet);
     /* RTCP that came back from the receiver and has passed the gate. */
@@ -98,7 +120,9 @@ struct codec_ops {
     void (*close)(struct codec *codec); /* after all encoders and decoders; accepts nullptr */
 };
 
-/* transport/roc */
+/* transport/roc. libroc's log is process-global: it goes to the codec that was created first and still lives. Its lines
+ * are kept in a small buffer and written from open, query and close, never from a media thread. libroc's errors become
+ * warnings; its news are shown at our debug level, its debug lines at our trace level. */
 enum err roc_codec_create(struct log log, struct codec **ret, struct err_info *reterr);
 /* "0.4.0" of the library at run time */
 const char *roc_codec_version(void);

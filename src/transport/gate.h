@@ -7,19 +7,26 @@
 #include "transport/codec.h"
 #include "transport/path.h"
 
+#include <stdatomic.h>
+
 /*
  * The gate in front of every decoder and encoder: no packet reaches libroc that it does not know how to take. One
  * malformed RTCP packet would end the process, and one stranger's packet would open a session of its own.
  *
- * - Source: RTP version 2, exact layout, the expected payload type, room for the FEC footer, sane block numbers.
- * - Repair: FEC header and payload of the size the settings say, from the latched address only.
- * - Control: strict RTCP compound: lengths exact, exactly one SSRC, an SDES chunk with a non-empty CNAME for it.
- * - Latch: the first good source packet fixes SSRC and address; all others are refused until the latched sender has been
- *   silent for `release_ns`. The same address with a new SSRC (a restarted sender) latches anew at once after a short
- *   silence and raises `session`: the owner then builds a new decoder.
+ * - Source: RTP version 2 and exactly the layout libroc emits (no padding, extension, CSRC), the expected payload type,
+ *   whole samples, a FEC footer that agrees with itself, with its block and with the sequence number.
+ * - Repair: FEC header in range, symbols of the size of their block, near the block that plays, from the latched host.
+ *   The sender's own packet and block lengths count, not ours: a stock sender chooses them.
+ * - Control: strict RTCP compound (gate_rtcp_is_sound) with the SSRC of the sound, from the latched host.
+ * - Latch: the first good source packet fixes SSRC and host; all others are refused until the latched sender has been
+ *   silent for `release_ns`. The same host with a new SSRC (a restarted sender) latches anew at once after a short silence
+ *   and raises GATE_NEW_SESSION: the owner then builds a new decoder. The very first sender is a plain GATE_PASS.
+ * - A jump of sequence number or time that would make libroc give up its session is believed only when a second packet
+ *   follows it.
  *
  * It also counts, since libroc does not: sequence numbers → lost, reordered, duplicate, late; RFC 3550 jitter; FEC block
- * accounting → repaired.
+ * accounting → repaired. Reed-Solomon gives back a whole block as soon as as many symbols of it came as it has source
+ * packets, so that figure is exact; LDPC needs a few more now and then, so there it is an estimate.
  *
  * Threads: one owner (media thread) for gate_*(); the counters may be read from any thread.
  */
@@ -40,11 +47,15 @@ struct gate_counters {
     _Atomic uint64_t packets, bytes; /* passed, all interfaces */
     _Atomic uint64_t source_packets; /* passed */
     _Atomic uint64_t rejected;       /* refused: malformed, stranger, wrong encoding */
-    _Atomic uint64_t lost;           /* source packets that never came, before repair */
+    _Atomic uint64_t lost;           /* source packets that did not come within the target latency, before repair */
     _Atomic uint64_t repaired;       /* of those, the ones FEC gave back */
-    _Atomic uint64_t late, reordered, duplicate;
-    _Atomic uint64_t jitter_ns; /* RFC 3550, smoothed */
-    _Atomic uint64_t sessions;  /* senders latched so far */
+    _Atomic uint64_t late;           /* came after they had been counted as lost */
+    _Atomic uint64_t reordered;      /* came after a later one, in time */
+    _Atomic uint64_t duplicate;      /* dropped */
+    _Atomic uint64_t jitter_ns;      /* RFC 3550, smoothed */
+    _Atomic uint64_t sessions;       /* senders latched so far */
+    /* Payload type of the last sound packet refused for it; 0 = none. The sender uses another encoding than we expect. */
+    _Atomic uint32_t foreign_payload_type;
 };
 
 struct gate;
@@ -61,8 +72,9 @@ int64_t gate_last_packet_ns(const struct gate *gate);
 /* Where the latched sender's control packets come from; nullptr if none came. */
 const union path_address *gate_feedback_address(const struct gate *gate);
 const struct gate_counters *gate_counters(const struct gate *gate);
-/* Were source packets due between the two times and not there (after repair)? For blaming a hole in the sound. */
+/* Source packets that are not there and cannot be repaired so far, those not yet given up included. For blaming a hole in
+ * the sound: if it has grown since the last sound frame, the network did it. */
 uint64_t gate_missing(const struct gate *gate);
 
-/* Stateless RTCP check for both directions; also what a sender uses for feedback. */
+/* Stateless RTCP check for both directions; also what a sender uses for feedback (rtp.h tells what it demands). */
 bool gate_rtcp_is_sound(const uint8_t *packet, size_t len);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,7 +29,7 @@ union path_address {
 struct packet {
     enum media_iface iface;
     uint16_t len;
-    int64_t received_ns;     /* received only: when the system (or memory path) got it; same clock within one path */
+    int64_t received_ns;     /* received only: when the system got it, CLOCK_MONOTONIC; 0 = not known (memory path) */
     union path_address from; /* received only; sa_family AF_UNSPEC on a memory path */
     uint8_t data[PACKET_MAX];
 };
@@ -48,7 +49,8 @@ struct path {
 struct path_ops {
     /* Sends them all, in order, in as few system calls as the system allows. */
     void (*send)(struct path *path, const struct packet *packets, size_t n);
-    /* Receives up to max packets; returns how many. Oversized datagrams are dropped and counted as received. */
+    /* Receives up to max packets; returns how many. Oversized datagrams are dropped and counted as received. So is, at a
+     * sending end, what does not come from the host that control packets go to. */
     size_t (*receive)(struct path *path, struct packet *packets, size_t max);
     /* Receiving end: feedback goes to this address from now on (the gate has latched it). Optional. */
     void (*set_feedback_address)(struct path *path, const union path_address *address);
@@ -76,3 +78,9 @@ enum err path_address_resolve(const char *host, uint16_t port, union path_addres
 /* "127.0.0.1:4040", "[::1]:4040" */
 constexpr size_t PATH_ADDRESS_TEXT_SIZE = 64;
 void path_address_format(char text[static PATH_ADDRESS_TEXT_SIZE], const union path_address *address);
+uint16_t path_address_port(const union path_address *address);
+socklen_t path_address_len(const union path_address *address);
+/* Same address, whatever the port. */
+bool path_address_same_host(const union path_address *a, const union path_address *b);
+bool path_address_equal(const union path_address *a, const union path_address *b);
+bool path_address_is_multicast(const union path_address *address);

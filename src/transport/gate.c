@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "transport/gate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "transport/rtp.h"
+
+/*
+ * Sequence numbers are extended to 64 bits. A window of the last WINDOW of them says which came; what is more than
+ * `expiry` packets (the target latency) behind the newest and did not come is counted as lost. FEC blocks are kept in a
+ * ring by block number: which symbols came, and so how many of its missing source packets FEC gives back.
+ */
+
+constexpr uint32_t WINDOW = 1024; /* packets, a power of two */
+constexpr uint32_t BLOCKS = 32;   /* FEC blocks, a power of two */
+/* libroc ends its session at larger jumps (its defaults). */
+constexpr int32_t SEQ_JUMP_MAX = 100;
+constexpr int32_t BLOCK_JUMP_MAX = 24; /* below BLOCKS and far below libroc's 100 */
+constexpr int32_t REPAIR_AHEAD_MAX = 8;
+constexpr int64_t RESTART_SILENCE_NS = 60 * NS_PER_MS;
+constexpr int64_t DEFAULT_RELEASE_NS = 2 * NS_PER_S;
+
+struct block {
+    bool used;
+    uint32_t sbn, k, n; /* n: 0 = not known */
+    size_t symbol_len;
+    uint64_t base; /* sequence number of its first packet; 0 = not known yet */
+    uint32_t n_source, n_repair;
+    uint32_t first_esi; /* of the first block of a session: what came before we did is nobody's loss */
+    uint32_t credited;  /* missing source packets that can be repaired */
+    uint64_t seen[RTP_FEC_BLOCK_MAX / 64];
+};
+
+struct gate {
+    struct gate_config config;
+    struct gate_counters counters;
+
+    bool known;   /* a sender has been latched since creation: the members below mean something */
+    bool latched; /* it has not been silent for release_ns */
+    uint32_t ssrc;
+    union path_address from;
+    union path_address feedback; /* AF_UNSPEC: none yet */
+    int64_t last_ns;
+
+    uint64_t max_seq; /* extended; starts high enough to go backwards */
+    uint64_t expired; /* everything below is settled */
+    uint64_t expiry;  /* packets */
+    uint64_t gaps;    /* missing now, settled or not */
+    uint64_t came[WINDOW / 64];
+    uint32_t max_timestamp;
+    uint16_t jump_seq; /* the packet after one that jumped */
+    bool jumped;
+
+    int64_t arrival_ns; /* of the packet before, for the jitter */
+    uint32_t timestamp;
+    int64_t jitter_16;
+
+    uint32_t max_sbn;
+    uint64_t repairable; /* sum of `credited`, settled blocks included */
+    struct block blocks[BLOCKS];
+};
+
+static void add(_Atomic uint64_t *counter, uint64_t n) {
+    /* One writer: no read-modify-write is needed. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* ---- sequence numbers ---- */
+
+static bool has_come(const struct gate *gate, uint64_t seq) {
+    return gate->came[seq % WINDOW / 64] >> (seq % 64) & 1;
+}
+
+static void set_come(struct gate *gate, uint64_t seq, bool came) {
+    uint64_t bit = (uint64_t)1 << (seq % 64);
+    uint64_t *word = &gate->came[seq % WINDOW / 64];
+    *word = came ? *word | bit : *word & ~bit;
+}
+
+/* Settles everything below `end`: what has not come is lost. */
+static void expire_until(struct gate *gate, uint64_t end) {
+    uint64_t n_lost = 0;
+    for (; gate->expired < end; gate->expired++)
+        n_lost += !has_come(gate, gate->expired);
+    add(&gate->counters.lost, n_lost);
+}
+
+static void advance(struct gate *gate, uint64_t seq) {
+    gate->gaps += seq - gate->max_seq - 1;
+    for (uint64_t s = gate->max_seq + 1; s <= seq; s++) {
+        if (s >= gate->expired + WINDOW)
+            expire_until(gate, s - WINDOW + 1);
+        set_come(gate, s, s == seq);
+    }
+    gate->max_seq = seq;
+    if (seq > gate->expiry)
+        expire_until(gate, seq - gate->expiry);
+}
+
+/* ---- FEC blocks ---- */
+
+static void settle_block(struct gate *gate, struct block *block) {
+    if (!block->used)
+        return;
+    add(&gate->counters.repaired, block->credited);
+    block->used = false;
+}
+
+static void settle_all(struct gate *gate) {
+    expire_until(gate, gate->max_seq + 1);
+    for (uint32_t i = 0; i < BLOCKS; i++)
+        settle_block(gate, &gate->blocks[i]);
+}
+
+/* The block of this packet, opened if need be; nullptr: the packet does not agree with what is known of it, or the block
+ * is long gone. */
+static struct block *find_block(struct gate *gate, const struct rtp_fec_id *id, size_t symbol_len) {
+    struct block *block = &gate->blocks[id->sbn % BLOCKS];
+    if (block->used && block->sbn == id->sbn) {
+        bool agrees =
+            block->k == id->k && block->symbol_len == symbol_len && (block->n == 0 || id->n == 0 || block->n == id->n);
+        return agrees ? block : nullptr;
+    }
+    if (block->used && rtp_sbn_diff(gate->config.settings.fec, block->sbn, id->sbn) < 0)
+        return nullptr;
+    settle_block(gate, block);
+    *block = (struct block){.used = true, .sbn = id->sbn, .k = id->k, .symbol_len = symbol_len};
+    return block;
+}
+
+static void count_symbol(struct gate *gate, struct block *block, const struct rtp_fec_id *id, bool repair) {
+    uint64_t bit = (uint64_t)1 << (id->esi % 64);
+    if (block->seen[id->esi / 64] & bit)
+        return;
+    block->seen[id->esi / 64] |= bit;
+    *(repair ? &block->n_repair : &block->n_source) += 1;
+    if (id->n != 0)
+        block->n = id->n;
+    uint32_t missing = block->k - block->n_source;
+    /* Of the first block of a session, those before the first that came were never expected. */
+    uint32_t expected = missing > block->first_esi ? missing - block->first_esi : 0;
+    uint32_t credited = block->n_source + block->n_repair >= block->k ? expected : 0;
+    gate->repairable += credited - block->credited; /* may shrink: unsigned wrap is meant */
+    block->credited = credited;
+}
+
+/* Does the packet fit its block, its sequence number and the blocks before? Changes nothing but a block's opening. */
+static struct block *check_source_block(struct gate *gate, const struct rtp_source *source, uint64_t seq) {
+    enum codec_fec fec = gate->config.settings.fec;
+    int32_t jump = rtp_sbn_diff(fec, gate->max_sbn, source->fec.sbn);
+    if (jump > BLOCK_JUMP_MAX || jump < -BLOCK_JUMP_MAX)
+        return nullptr;
+    struct block *block = find_block(gate, &source->fec, RTP_HEADER_SIZE + source->payload_len);
+    if (!block || (block->base != 0 && block->base != seq - source->fec.esi))
+        return nullptr;
+    return block;
+}
+
+/* ---- latch ---- */
+
+static bool is_allowed(const struct gate *gate, const union path_address *from) {
+    if (gate->config.trusted_path || gate->config.n_allowed == 0)
+        return true;
+    for (size_t i = 0; i < gate->config.n_allowed; i++)
+        if (path_address_same_host(&gate->config.allowed[i], from))
+            return true;
+    return false;
+}
+
+static bool is_latched_host(const struct gate *gate, const struct packet *packet) {
+    return gate->config.trusted_path || path_address_same_host(&gate->from, &packet->from);
+}
+
+/* Starts counting at this packet. */
+static void restart_counting(struct gate *gate, const struct rtp_source *source, int64_t arrival_ns) {
+    settle_all(gate);
+    gate->max_seq = ((uint64_t)1 << 32) + source->seq;
+    gate->expired = gate->max_seq + 1;
+    memset(gate->came, 0, sizeof gate->came);
+    set_come(gate, gate->max_seq, true);
+    gate->max_timestamp = gate->timestamp = source->timestamp;
+    gate->arrival_ns = arrival_ns;
+    gate->jumped = false;
+    gate->max_sbn = source->fec.sbn;
+
+    const struct codec_settings *s = &gate->config.settings;
+    int64_t samples = (int64_t)(source->payload_len / (2 * s->wire_channels));
+    int64_t packet_ns = samples * NS_PER_S / s->wire_rate_hz;
+    int64_t expiry = s->target_latency_ns / packet_ns + 1;
+    gate->expiry = (uint64_t)(expiry < WINDOW / 2 ? expiry : WINDOW / 2);
+}
+
+static void latch(struct gate *gate, const struct rtp_source *source, const struct packet *packet) {
+    gate->known = gate->latched = true;
+    gate->ssrc = source->ssrc;
+    gate->from = packet->from;
+    gate->feedback = (union path_address){};
+    gate->jitter_16 = 0;
+    add(&gate->counters.sessions, 1);
+}
+
+static void count_jitter(struct gate *gate, const struct rtp_source *source, int64_t arrival_ns) {
+    int64_t sent =
+        (int64_t)(int32_t)(source->timestamp - gate->timestamp) * NS_PER_S / gate->config.settings.wire_rate_hz;
+    int64_t d = arrival_ns - gate->arrival_ns - sent;
+    gate->arrival_ns = arrival_ns;
+    gate->timestamp = source->timestamp;
+    gate->jitter_16 += (d < 0 ? -d : d) - gate->jitter_16 / 16; /* RFC 3550 A.8, kept times 16 */
+    atomic_store_explicit(&gate->counters.jitter_ns, (uint64_t)gate->jitter_16 / 16, memory_order_relaxed);
+}
+
+/* ---- verdicts ---- */
+
+static enum gate_verdict pass(struct gate *gate, const struct packet *packet, enum gate_verdict verdict) {
+    add(&gate->counters.packets, 1);
+    add(&gate->counters.bytes, packet->len);
+    return verdict;
+}
+
+static enum gate_verdict reject(struct gate *gate) {
+    add(&gate->counters.rejected, 1);
+    return GATE_DROP;
+}
+
+static enum gate_verdict begin_session(struct gate *gate, const struct rtp_source *source, const struct packet *packet,
+                                       int64_t now_ns, int64_t arrival_ns, bool same) {
+    bool first = !gate->known;
+    restart_counting(gate, source, arrival_ns);
+    if (!same)
+        latch(gate, source, packet);
+    gate->latched = true;
+    gate->last_ns = now_ns;
+    if (gate->config.settings.fec != CODEC_FEC_NONE) {
+        struct block *block = find_block(gate, &source->fec, RTP_HEADER_SIZE + source->payload_len);
+        block->first_esi = source->fec.esi;
+        block->base = gate->max_seq - source->fec.esi;
+        count_symbol(gate, block, &source->fec, false);
+    }
+    add(&gate->counters.source_packets, 1);
+    return pass(gate, packet, first || same ? GATE_PASS : GATE_NEW_SESSION);
+}
+
+/* A packet far from the last one. libroc would end its session: believe it only if the next packet follows it. */
+static enum gate_verdict check_jump(struct gate *gate, const struct rtp_source *source, const struct packet *packet,
+                                    int64_t now_ns, int64_t arrival_ns) {
+    if (gate->jumped && source->seq == gate->jump_seq) {
+        int16_t ahead = (int16_t)(source->seq - (uint16_t)gate->max_seq);
+        uint64_t n_lost = ahead > 1 ? (uint64_t)ahead - 1 : 0; /* a break in the network; backwards it was the sender */
+        gate->gaps += n_lost;
+        add(&gate->counters.lost, n_lost);
+        return begin_session(gate, source, packet, now_ns, arrival_ns, true);
+    }
+    gate->jumped = true;
+    gate->jump_seq = (uint16_t)(source->seq + 1);
+    return reject(gate);
+}
+
+static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_source *source, const struct packet *packet,
+                                        int64_t now_ns, int64_t arrival_ns) {
+    int16_t ahead = (int16_t)(source->seq - (uint16_t)gate->max_seq);
+    int32_t time_jump = (int32_t)(source->timestamp - gate->max_timestamp);
+    int32_t time_max = (int32_t)gate->config.settings.wire_rate_hz; /* 1 s, as libroc */
+    if (ahead > SEQ_JUMP_MAX || ahead < -SEQ_JUMP_MAX || time_jump > time_max || time_jump < -time_max)
+        return check_jump(gate, source, packet, now_ns, arrival_ns);
+
+    uint64_t seq = gate->max_seq + (uint64_t)(int64_t)ahead;
+    bool is_late = seq < gate->expired;
+    if (ahead <= 0 && !is_late && has_come(gate, seq)) {
+        add(&gate->counters.duplicate, 1);
+        return GATE_DROP;
+    }
+    if (gate->config.settings.fec != CODEC_FEC_NONE) {
+        struct block *block = check_source_block(gate, source, seq);
+        if (!block)
+            return is_late ? (add(&gate->counters.late, 1), GATE_DROP) : reject(gate);
+        block->base = seq - source->fec.esi;
+        count_symbol(gate, block, &source->fec, false);
+        if (rtp_sbn_diff(gate->config.settings.fec, gate->max_sbn, source->fec.sbn) > 0)
+            gate->max_sbn = source->fec.sbn;
+    }
+    if (ahead > 0) {
+        advance(gate, seq);
+        gate->max_timestamp = source->timestamp;
+    } else if (is_late) {
+        add(&gate->counters.late, 1);
+    } else {
+        set_come(gate, seq, true);
+        gate->gaps--;
+        add(&gate->counters.reordered, 1);
+    }
+    gate->jumped = false;
+    count_jitter(gate, source, arrival_ns);
+    gate->latched = true;
+    gate->last_ns = now_ns;
+    add(&gate->counters.source_packets, 1);
+    return pass(gate, packet, GATE_PASS);
+}
+
+static enum gate_verdict check_source(struct gate *gate, const struct packet *packet, int64_t now_ns) {
+    const struct codec_settings *s = &gate->config.settings;
+    struct rtp_source source;
+    if (!rtp_parse_source(packet->data, packet->len, s->fec, &source))
+        return reject(gate);
+    if (source.payload_type != s->payload_type) {
+        atomic_store_explicit(&gate->counters.foreign_payload_type, source.payload_type, memory_order_relaxed);
+        return reject(gate);
+    }
+    if (source.payload_len % (2 * s->wire_channels) != 0 || !is_allowed(gate, &packet->from))
+        return reject(gate);
+
+    int64_t arrival_ns = packet->received_ns ? packet->received_ns : now_ns;
+    int64_t silence_ns = now_ns - gate->last_ns;
+    bool same_host = gate->known && is_latched_host(gate, packet);
+    if (same_host && source.ssrc == gate->ssrc)
+        return check_sequence(gate, &source, packet, now_ns, arrival_ns);
+    if (!gate->known || silence_ns >= gate->config.release_ns || (same_host && silence_ns >= RESTART_SILENCE_NS))
+        return begin_session(gate, &source, packet, now_ns, arrival_ns, false);
+    return reject(gate);
+}
+
+static enum gate_verdict check_repair(struct gate *gate, const struct packet *packet) {
+    enum codec_fec fec = gate->config.settings.fec;
+    struct rtp_repair repair;
+    if (!rtp_parse_repair(packet->data, packet->len, fec, &repair) || !gate->latched || !is_latched_host(gate, packet))
+        return reject(gate);
+    if ((repair.symbol_len - RTP_HEADER_SIZE) % (2 * gate->config.settings.wire_channels) != 0)
+        return reject(gate);
+    int32_t jump = rtp_sbn_diff(fec, gate->max_sbn, repair.fec.sbn);
+    if (jump > REPAIR_AHEAD_MAX || jump < -BLOCK_JUMP_MAX)
+        return reject(gate);
+    struct block *block = find_block(gate, &repair.fec, repair.symbol_len);
+    if (!block)
+        return reject(gate);
+    count_symbol(gate, block, &repair.fec, true);
+    return pass(gate, packet, GATE_PASS);
+}
+
+static enum gate_verdict check_control(struct gate *gate, const struct packet *packet) {
+    uint32_t ssrc;
+    if (!gate->config.settings.control || !rtcp_parse(packet->data, packet->len, &ssrc) || !gate->latched ||
+        ssrc != gate->ssrc || !is_latched_host(gate, packet))
+        return reject(gate);
+    gate->feedback = packet->from;
+    return pass(gate, packet, GATE_PASS);
+}
+
+enum gate_verdict gate_check(struct gate *gate, const struct packet *packet, int64_t now_ns) {
+    if (packet->len > PACKET_MAX)
+        return reject(gate);
+    switch (packet->iface) {
+    case MEDIA_SOURCE:
+        return check_source(gate, packet, now_ns);
+    case MEDIA_REPAIR:
+        return check_repair(gate, packet);
+    case MEDIA_CONTROL:
+        return check_control(gate, packet);
+    case MEDIA_N_IFACES:
+        break;
+    }
+    return reject(gate);
+}
+
+void gate_tick(struct gate *gate, int64_t now_ns) {
+    if (!gate->known)
+        return;
+    int64_t silence_ns = now_ns - gate->last_ns;
+    if (silence_ns > gate->config.settings.target_latency_ns)
+        settle_all(gate);
+    if (silence_ns > gate->config.release_ns)
+        gate->latched = false;
+}
+
+/* ---- life, questions ---- */
+
+struct gate *gate_create(const struct gate_config *config) {
+    struct gate *gate = calloc(1, sizeof *gate);
+    if (!gate)
+        return nullptr;
+    gate->config = *config;
+    if (gate->config.release_ns <= 0)
+        gate->config.release_ns = DEFAULT_RELEASE_NS;
+    if (gate->config.n_allowed > GATE_ALLOWED_MAX)
+        gate->config.n_allowed = GATE_ALLOWED_MAX;
+    return gate;
+}
+
+void gate_destroy(struct gate *gate) {
+    free(gate);
+}
+
+bool gate_is_latched(const struct gate *gate) {
+    return gate->latched;
+}
+
+int64_t gate_last_packet_ns(const struct gate *gate) {
+    return gate->last_ns;
+}
+
+const union path_address *gate_feedback_address(const struct gate *gate) {
+    return gate->feedback.sa.sa_family == AF_UNSPEC ? nullptr : &gate->feedback;
+}
+
+const struct gate_counters *gate_counters(const struct gate *gate) {
+    return &gate->counters;
+}
+
+uint64_t gate_missing(const struct gate *gate) {
+    return gate->gaps > gate->repairable ? gate->gaps - gate->repairable : 0;
+}
+
+bool gate_rtcp_is_sound(const uint8_t *packet, size_t len) {
+    uint32_t ssrc;
+    return rtcp_parse(packet, len, &ssrc);
+}
