@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <microhttpd.h>
+#include <uv.h>
+
+#include "api/api.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/loop_uv.h"
+#include "http/http.h"
+
+/* Shared by the files of this folder: the server's objects. Threads: core. */
+
+constexpr size_t HTTP_BODY_MAX = 64 * 1024;
+
+struct http_listener {
+    struct http *http;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll;   /* of the daemon's epoll set */
+    uv_timer_t timer; /* its time-outs, and "run soon" */
+    int n_open;       /* uv handles not yet closed; freed with the last */
+    bool is_unix;
+};
+
+/* Of one TCP or unix connection, from accept to close. */
+struct http_connection {
+    struct list_link link; /* http.connections */
+    int fd;
+    int64_t deadline_ns; /* INT64_MAX: none, the request is whole and the reply is ours to give */
+    struct http_listener *listener;
+    struct api_principal principal;
+};
+
+struct http {
+    struct log log;
+    struct loop_uv *loop;
+    struct api *api;
+    struct http_listener *tcp, *unix_socket;
+    char *socket_path; /* owned; ours to unlink */
+    uint16_t port;
+    int64_t request_timeout_ns, idle_timeout_ns, heartbeat_ns;
+    struct loop_timer tick;  /* deadlines and heartbeats */
+    struct list connections; /* struct http_connection::link, owned */
+    struct list subscribers; /* struct subscriber::link in events.c, owned by their replies */
+    struct list waiting;     /* struct request::link in request.c: suspended until their answer comes */
+    bool stopping;
+};
+
+/* Runs the daemon at the loop's next turn: safe from anywhere, libmicrohttpd's own callbacks included. */
+void http_listener_run_soon(struct http_listener *listener);
+
+/* request.c: libmicrohttpd's callbacks. */
+void *request_on_target(void *cls, const char *target, struct MHD_Connection *mhd);
+enum MHD_Result request_on_call(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+                                const char *version, const char *upload, size_t *upload_size, void **context);
+void request_on_completed(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why);
+/* Resumes what waits for an answer, as libmicrohttpd wants before it stops; the answers then find nobody. */
+void requests_release(struct http *http);
+struct http_connection *request_connection(struct MHD_Connection *mhd);
+void http_add_common_headers(struct MHD_Response *response);
+
+/* events.c: the reply of a subscriber; takes `events`. nullptr: out of memory. */
+struct MHD_Response *subscriber_response(struct http *http, struct http_listener *listener, struct MHD_Connection *mhd,
+                                         struct api_events *events);
+/* There is news, or a heartbeat is due, or the server stops. */
+void subscribers_wake(struct http *http, bool heartbeat_only);
