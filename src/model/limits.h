@@ -13,9 +13,8 @@
  */
 constexpr size_t LIMIT_ENDPOINTS = 256;
 constexpr size_t LIMIT_STREAMS = 256;
-constexpr size_t LIMIT_NAME = 128;            /* bytes of UTF-8 */
-constexpr size_t LIMIT_URI = 320;             /* bytes */
-constexpr size_t LIMIT_HOST = 253;            /* bytes: the longest DNS name */
-constexpr size_t LIMIT_ALLOWED_SOURCES = 8;   /* per stream */
-constexpr size_t LIMIT_CHANNELS = 16;         /* per endpoint */
-constexpr size_t LIMIT_STREAMS_PER_NODE = 64; /* streams that use one endpoint at a time */
+constexpr size_t LIMIT_NAME = 128;          /* bytes of UTF-8 */
+constexpr size_t LIMIT_URI = 320;           /* bytes */
+constexpr size_t LIMIT_HOST = 253;          /* bytes: the longest DNS name */
+constexpr size_t LIMIT_ALLOWED_SOURCES = 8; /* per stream */
+constexpr size_t LIMIT_CHANNELS = 16;       /* per endpoint */

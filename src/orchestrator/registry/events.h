@@ -15,6 +15,7 @@
  * Threads: core.
  */
 constexpr size_t EVENTS_RING = 4096;
+constexpr size_t EVENTS_BYTES_MAX = 4 << 20; /* of all texts; the oldest go first */
 
 enum event_type {
     EVENT_PEER_ADDED,
@@ -48,17 +49,20 @@ struct event_filter {
     char stream_uid[UID_SIZE]; /* "": any */
 };
 
+struct loop;
 struct events;
-struct events *events_create(uint64_t epoch);
+/* nullptr: out of memory */
+struct events *events_create(struct loop *loop, uint64_t epoch);
 void events_destroy(struct events *events);
 
-/* Takes json (malloc'd). */
+/* Takes json (malloc'd). nullptr (memory ran out while it was made) is a gap: all earlier events are dropped, so that every
+ * reader re-reads the state. */
 void events_append_take(struct events *events, enum event_type type, const char *peer_uid, const char *object_uid,
                         char *json, size_t json_len);
 /* Number of the newest event; 0 before the first. */
 uint64_t events_last(const struct events *events);
 uint64_t events_epoch(const struct events *events);
-/* The event with this number, or nullptr: not yet there, or gone (number <= events_last - EVENTS_RING). */
+/* The event with this number, or nullptr: not yet there, or gone (fallen out of the ring). */
 const struct event *events_get(const struct events *events, uint64_t number);
 bool events_match(const struct event_filter *filter, const struct event *event);
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "orchestrator/link_settings.h"
+
+#include "media/profile.h"
+
+/* The map stands where wire and endpoint meet: at the sender if there is one, else at the receiver. */
+static enum err check_channel_map(const struct stream_settings *settings, const struct stream_sides *sides,
+                                  uint32_t wire_channels, struct err_info *reterr) {
+    if (settings->has_channel_map != PRESENCE_VALUE)
+        return ERR_OK;
+    if (sides->source.is_endpoint && settings->n_channel_map != wire_channels)
+        return err_set_at(
+            reterr, ERR_INVALID, "/settings/channel_map",
+            "channel_map has %u entries and the encoding %s has %u channels: want one entry for each of them",
+            (unsigned)settings->n_channel_map, settings->encoding, (unsigned)wire_channels);
+    for (uint32_t i = 0; !sides->source.is_endpoint && i < settings->n_channel_map; i++)
+        if (settings->channel_map[i] >= (int32_t)wire_channels)
+            return err_set_at(reterr, ERR_INVALID, "/settings/channel_map",
+                              "channel_map names channel %d and the encoding %s has %u, counted from 0",
+                              (int)settings->channel_map[i], settings->encoding, (unsigned)wire_channels);
+    return ERR_OK;
+}
+
+enum err link_settings_derive(const struct stream_spec *spec, const struct stream_sides *sides,
+                              struct codec_settings *ret, struct err_info *reterr) {
+    struct stream_settings settings = spec->settings;
+    bool internal = sides->source.is_endpoint && sides->destination.is_endpoint;
+    if (internal) {
+        settings.fec = FEC_CODE_NONE;
+        settings.has_fec_block_source_packets = settings.has_fec_block_repair_packets = PRESENCE_ABSENT;
+    }
+    struct codec_settings derived;
+    enum err err = profile_derive(&settings, &derived, reterr);
+    if (!err)
+        err = check_channel_map(&settings, sides, derived.wire_channels, reterr);
+    if (err)
+        return err;
+    const struct stream_side *external = sides->source.is_endpoint ? &sides->destination : &sides->source;
+    derived.control = internal || external->has_uri[URI_CONTROL];
+    *ret = derived;
+    return ERR_OK;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "model/stream_check.h"
+#include "transport/codec.h"
+
+/*
+ * What the codecs of a stream's links are told: media/profile's answer to the settings, with what the sides add to it.
+ * Packets within one peer go through memory, which loses none, so no repair packets are made for it.
+ *
+ * Pure. Errors point into the spec ("/settings/packet_length_ms"). Threads: any.
+ */
+enum err link_settings_derive(const struct stream_spec *spec, const struct stream_sides *sides,
+                              struct codec_settings *ret, struct err_info *reterr);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "audio/driver.h"
+#include "base/list.h"
+#include "model_gen.h"
+#include "orchestrator/reconcile/plan.h"
+#include "orchestrator/registry/drivers.h"
+
+struct reconcile;
+struct run;
+
+/*
+ * Endpoints in use: one node of the engine for each, shared by the streams that use it, opened for the first and closed
+ * after the last. A node whose endpoint has changed, or that has ended or failed, is stale: nobody joins it any more, its
+ * users let go, and only when it is closed is the next one of that endpoint opened (a recording must be finished before it
+ * is begun anew).
+ *
+ * Life cycle: nodes_acquire → … → nodes_release. Threads: core; opening and closing on workers.
+ */
+enum node_state {
+    NODE_WAITING, /* until the node before it is closed */
+    NODE_OPENING,
+    NODE_UP,
+    NODE_CLOSING,
+};
+
+struct node {
+    struct reconcile *reconcile;
+    struct list_link link;
+    char endpoint_uid[UID_SIZE];
+    struct endpoint_spec spec;
+    const struct drivers_entry *driver;
+    enum audio_direction direction;
+    enum node_state state;
+    bool is_stale, has_ended;
+    bool was_up;
+    struct list users; // struct node_use::link
+    uint32_t id;       /* engine's, once up */
+    struct audio_format format;
+    struct audio_stream *stream; /* owned between open and engine */
+    struct err_info failure;     /* of open */
+};
+
+struct node_use {
+    struct run *run;
+    bool as_source;
+    struct node *node;     /* nullptr: not held */
+    struct list_link link; /* node::users */
+    bool is_stale;         /* this user must let go, others need not */
+};
+
+/* Failure (no memory) leaves the use without node. */
+enum err nodes_acquire(struct reconcile *reconcile, const char *endpoint_uid, struct node_use *use,
+                       struct err_info *reterr);
+/* Accepts a use that holds nothing. */
+void nodes_release(struct node_use *use);
+enum plan_part nodes_part(const struct node_use *use);
+bool nodes_is_stale(const struct node_use *use, const char *endpoint_uid);
+
+/* The spec of an endpoint changed, or it is gone. */
+void nodes_endpoint_changed(struct reconcile *reconcile, const char *endpoint_uid);
+struct node *nodes_find(struct reconcile *reconcile, uint32_t id);
+void nodes_ended(struct node *node);
+void nodes_failed(struct node *node, const struct err_info *reason);
+size_t nodes_users(const struct reconcile *reconcile, const char *endpoint_uid);

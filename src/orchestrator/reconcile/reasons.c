@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "orchestrator/reconcile/reasons.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *reason, *type, *message;
+} REASONS[] = {
+    {"Starting", "Stream", "The sound path is being built."},
+    {"Disabled", "Stream", "The stream is switched off: set enabled to true to start it."},
+    {"NoEndpoint", "Stream", "Both sides are external: one of them must be an endpoint of this peer."},
+    {"SourceEnded", "Source",
+     "The source has given all its sound. Write the stream again to play it once more, or set file.loop of the endpoint."},
+    {"NoMedia", "Sound", "Everything is built, and no sound has come yet."},
+    {"PacketLoss", "Sound",
+     "More than 1 % of the sound of the last seconds was lost. A longer target latency or more repair packets help against "
+     "a bad network; status.samples tells who is to blame."},
+};
+
+static void set(struct condition *ret, const char *type, const char *reason, const char *message) {
+    snprintf(ret->type, sizeof ret->type, "%s", type);
+    snprintf(ret->reason, sizeof ret->reason, "%s", reason);
+    snprintf(ret->message, sizeof ret->message, "%s", message);
+}
+
+/* An endpoint is the reason: what it says itself is the best answer. */
+static bool describe_side(const struct run *run, const struct stream_side *side, bool as_source,
+                          struct condition *ret) {
+    if (!side->is_endpoint)
+        return false;
+    const char *type = as_source ? "Source" : "Destination", *member = as_source ? "source" : "destination";
+    const char *uid = side->endpoint.endpoint_uid;
+    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, uid);
+    char text[sizeof ret->message];
+    if (!entry) {
+        snprintf(
+            text, sizeof text,
+            "There is no endpoint %s: make it, or name another in %s.endpoint_uri. The stream starts by itself then.",
+            uid, member);
+        set(ret, type, "EndpointMissing", text);
+        return true;
+    }
+    const struct endpoint_status *status = &entry->object.status;
+    if (status->state == ENDPOINT_STATE_DISABLED) {
+        snprintf(text, sizeof text, "The %s endpoint %s is switched off: set its enabled to true.", member, uid);
+        set(ret, type, "EndpointDisabled", text);
+        return true;
+    }
+    struct err_info info = {};
+    if (stream_check_direction(as_source, uid, entry->direction, &info) != ERR_OK) {
+        set(ret, type, "WrongDirection", info.message);
+        return true;
+    }
+    if (status->state != ENDPOINT_STATE_AVAILABLE) {
+        set(ret, type, status->reason, status->message);
+        return true;
+    }
+    return false;
+}
+
+bool reasons_describe(const struct run *run, const struct plan *plan, struct condition *ret) {
+    *ret = (struct condition){};
+    if (!plan->reason)
+        return false;
+    static const char *const OF_ENDPOINTS[] = {"DeviceMissing", "EndpointDisabled", "EndpointUnusable"};
+    for (size_t i = 0; i < sizeof OF_ENDPOINTS / sizeof *OF_ENDPOINTS; i++)
+        if (strcmp(plan->reason, OF_ENDPOINTS[i]) == 0 && (describe_side(run, &run->sides.source, true, ret) ||
+                                                           describe_side(run, &run->sides.destination, false, ret)))
+            return true;
+    if (strcmp(plan->reason, "PathFailed") == 0 || strcmp(plan->reason, "PortInUse") == 0) {
+        set(ret, run->failure.type, run->failure.reason, run->failure.info.message);
+        return true;
+    }
+    if (strcmp(plan->reason, "NoMedia") == 0 && !run->sides.source.is_endpoint) {
+        set(ret, "Sound", "NoMedia",
+            plan->state == PLAN_DEGRADED
+                ? "The sender has stopped sending, or its packets do not come through any more."
+                : "No sound comes in: is the other side sending, to the addresses in "
+                  "status.local_uris, and does no firewall stop it?");
+        return true;
+    }
+    for (size_t i = 0; i < sizeof REASONS / sizeof *REASONS; i++)
+        if (strcmp(plan->reason, REASONS[i].reason) == 0) {
+            set(ret, REASONS[i].type, REASONS[i].reason, REASONS[i].message);
+            return true;
+        }
+    set(ret, "Stream", plan->reason, "");
+    return true;
+}

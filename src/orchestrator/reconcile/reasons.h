@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "orchestrator/reconcile/reconcile.h"
+
+/*
+ * Why a stream is in its state, for programs (a stable word) and for people (a sentence, and what to do). Words never
+ * change their meaning; new ones may come.
+ *
+ * Source, Destination: EndpointMissing EndpointDisabled WrongDirection SourceEnded, and what the endpoint's own status says
+ * (FileMissing FormatMismatch DeviceMissing AccessDenied …). Path: PortInUse DestinationUnreachable PathFailed
+ * FormatMismatch. Sound: NoMedia PacketLoss. Stream: Starting Disabled.
+ *
+ * Threads: any.
+ */
+
+/* false: all is well, there is nothing to say. `since` is not filled in. */
+bool reasons_describe(const struct run *run, const struct plan *plan, struct condition *ret);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "model/limits.h"
+#include "orchestrator/link_settings.h"
+#include "orchestrator/registry/registry.h"
+
+/*
+ * Writes: check, change memory, store, tell. All that can fail does so before memory changes.
+ */
+
+struct change {
+    char uid[UID_SIZE];
+    int64_t generation; /* of the object after the change */
+    struct write *write;
+    char *json; /* owned */
+    size_t len;
+};
+
+static enum err check_serving(const struct registry *registry, struct err_info *reterr) {
+    if (registry->is_stopping)
+        return err_set(reterr, ERR_UNAVAILABLE,
+                       "rocd is stopping and takes no changes any more: try again when it is back");
+    if (!registry->is_loaded)
+        return err_set(reterr, ERR_UNAVAILABLE, "rocd is starting and takes no changes yet: try again in a moment");
+    return ERR_OK;
+}
+
+/* `present`: generation of the object, 0: there is none. */
+static enum err check_generation(const char *what, const char *uid, int64_t present, int64_t wanted,
+                                 struct err_info *reterr) {
+    if (wanted == ANY_GENERATION || wanted == present)
+        return ERR_OK;
+    if (present == 0)
+        return err_set(reterr, ERR_GENERATION, "there is no %s %s any more: read again what there is", what, uid);
+    return err_set(reterr, ERR_GENERATION,
+                   "%s %s is at generation %" PRId64 ", not %" PRId64 ": read it again and repeat the change", what,
+                   uid, present, wanted);
+}
+
+static enum err choose_uid(const char *what, const char *uid, char ret[static UID_SIZE], struct err_info *reterr) {
+    if (!*uid) {
+        uid_random(ret);
+        return ERR_OK;
+    }
+    if (!uid_is_valid(uid))
+        return err_set(reterr, ERR_INVALID,
+                       "'%.40s' is no uid of a %s: want three groups of six of a–z and 0–9, as in ab12cd-ef34gh-ij56kl",
+                       uid, what);
+    memcpy(ret, uid, UID_SIZE);
+    return ERR_OK;
+}
+
+static void change_finish(struct change *change) {
+    write_cancel(change->write);
+    free(change->json);
+}
+
+static enum err change_prepare(struct change *change, struct registry *registry, enum store_kind kind,
+                               const struct schema *schema, const void *spec, orchestrator_done_fn done, void *arg,
+                               struct err_info *reterr) {
+    if (schema) {
+        enum err err = schema_encode_text(schema, spec, &change->json, &change->len, reterr);
+        if (err)
+            return err;
+    }
+    change->write = write_create(&registry->writes, kind, change->uid, done, arg);
+    return change->write ? ERR_OK : err_set(reterr, ERR_NO_MEMORY, "no memory for the change of %s", change->uid);
+}
+
+static void change_store(struct change *change) {
+    if (change->json)
+        write_put(TAKE_PTR(change->write), change->generation, change->json, change->len);
+    else
+        write_remove(TAKE_PTR(change->write));
+}
+
+/* ---- endpoints ---- */
+
+static enum err check_kind(const struct registry *registry, const struct endpoint_spec *spec,
+                           const struct drivers_entry **ret, struct err_info *reterr) {
+    const struct drivers_entry *driver = drivers_for_kind(registry->drivers, spec->kind);
+    if (!driver && audio_driver_for_kind(spec->kind))
+        return err_set_at(
+            reterr, ERR_UNSUPPORTED, "/kind",
+            "the driver '%s', which makes endpoints of kind '%s', is switched off here: /peers/self/drivers "
+            "lists those in use",
+            audio_driver_for_kind(spec->kind)->name, endpoint_kind_name(spec->kind));
+    if (!driver)
+        return err_set_at(reterr, ERR_UNSUPPORTED, "/kind",
+                          "endpoints of kind '%s' are not built yet: /peers/self/drivers lists the kinds there are",
+                          endpoint_kind_name(spec->kind));
+    *ret = driver;
+    return ERR_OK;
+}
+
+/* A source that becomes a destination under a stream would leave that stream without sense. */
+static enum err check_turn(const struct registry *registry, const struct endpoint_entry *present,
+                           enum stream_direction direction, struct err_info *reterr) {
+    if (!present || present->direction == direction || direction == STREAM_DIRECTION_DUPLEX)
+        return ERR_OK;
+    const char *uid = present->object.uid;
+    for (const struct stream_entry *s = nullptr; (s = registry_next_stream(registry, s));) {
+        const struct stream_side *source = &s->sides.source, *destination = &s->sides.destination;
+        if ((source->is_endpoint && strcmp(source->endpoint.endpoint_uid, uid) == 0) ||
+            (destination->is_endpoint && strcmp(destination->endpoint.endpoint_uid, uid) == 0))
+            return err_set(reterr, ERR_CONFLICT,
+                           "endpoint %s cannot turn from %s to %s while stream %s uses it: remove the stream first, or "
+                           "make another endpoint",
+                           uid, stream_direction_name(present->direction), stream_direction_name(direction),
+                           s->object.uid);
+    }
+    return ERR_OK;
+}
+
+static void fill_endpoint_defaults(struct endpoint_spec *spec) {
+    if (spec->kind == ENDPOINT_KIND_TONE && spec->has_tone != PRESENCE_VALUE) {
+        endpoint_tone_defaults(&spec->tone);
+        spec->has_tone = PRESENCE_VALUE;
+    }
+    if (spec->kind == ENDPOINT_KIND_NULL && spec->has_null != PRESENCE_VALUE) {
+        endpoint_null_defaults(&spec->null);
+        spec->has_null = PRESENCE_VALUE;
+    }
+}
+
+static enum err check_endpoint(const struct registry *registry, const struct endpoint_entry *present,
+                               const struct endpoint_spec *spec, struct err_info *reterr) {
+    const struct drivers_entry *driver = nullptr;
+    enum err err = check_kind(registry, spec, &driver, reterr);
+    if (err)
+        return err;
+    if (present && present->object.spec.kind != spec->kind)
+        return err_set_at(reterr, ERR_INVALID, "/kind",
+                          "the kind of an endpoint cannot change from %s to %s: make another endpoint",
+                          endpoint_kind_name(present->object.spec.kind), endpoint_kind_name(spec->kind));
+    if (driver->driver->check)
+        err = driver->driver->check(spec, reterr);
+    if (err)
+        return err;
+    enum stream_direction direction =
+        driver->driver->direction(spec) == AUDIO_INPUT ? STREAM_DIRECTION_INPUT : STREAM_DIRECTION_OUTPUT;
+    return check_turn(registry, present, direction, reterr);
+}
+
+enum err registry_put_endpoint(struct registry *registry, const char *uid, const struct endpoint_spec *wanted,
+                               int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
+                               void *arg, struct err_info *reterr) {
+    const struct endpoint_entry *present = *uid ? registry_endpoint(registry, uid) : nullptr;
+    _cleanup_(change_finish) struct change change = {.generation = present ? present->object.generation + 1 : 1};
+    struct endpoint_spec spec = *wanted;
+    fill_endpoint_defaults(&spec);
+    enum err err = check_serving(registry, reterr);
+    if (!err)
+        err = choose_uid("endpoint", uid, change.uid, reterr);
+    if (!err)
+        err = check_generation("endpoint", uid, change.generation - 1, if_generation, reterr);
+    if (!err && !present && registry->n_endpoints >= LIMIT_ENDPOINTS)
+        err = err_set(reterr, ERR_LIMIT,
+                      "there are %zu endpoints already, as many as LIMIT_ENDPOINTS allows: remove one first",
+                      LIMIT_ENDPOINTS);
+    if (!err)
+        err = check_endpoint(registry, present, &spec, reterr);
+    if (!err)
+        err = change_prepare(&change, registry, STORE_ENDPOINT, &endpoint_spec_schema, &spec, done, arg, reterr);
+    if (!err)
+        err = registry_set_endpoint(registry, change.uid, change.generation, &spec, reterr);
+    if (err)
+        return err;
+    memcpy(ret_uid, change.uid, UID_SIZE);
+    change_store(&change);
+    return ERR_OK;
+}
+
+enum err registry_remove_endpoint(struct registry *registry, const char *uid, int64_t if_generation,
+                                  orchestrator_done_fn done, void *arg, struct err_info *reterr) {
+    enum err err = check_serving(registry, reterr);
+    if (err)
+        return err;
+    struct endpoint_entry *entry = registry_endpoint(registry, uid);
+    if (!entry)
+        return err_set(reterr, ERR_NOT_FOUND, "there is no endpoint %.40s: /peers/self/endpoints lists those there are",
+                       uid);
+    _cleanup_(change_finish) struct change change = {};
+    snprintf(change.uid, sizeof change.uid, "%s", entry->object.uid);
+    err = check_generation("endpoint", uid, entry->object.generation, if_generation, reterr);
+    if (!err)
+        err = change_prepare(&change, registry, STORE_ENDPOINT, nullptr, nullptr, done, arg, reterr);
+    if (err)
+        return err;
+    registry_drop_endpoint(registry, entry);
+    change_store(&change);
+    return ERR_OK;
+}
+
+/* ---- streams ---- */
+
+static enum err check_side(const struct registry *registry, const struct stream_side *side, bool as_source,
+                           struct err_info *reterr) {
+    if (!side->is_endpoint)
+        return ERR_OK;
+    const struct uri_endpoint *uri = &side->endpoint;
+    if (!uri->is_self && strcmp(uri->peer_uid, registry->self.uid) != 0)
+        return err_set_at(reterr, ERR_UNSUPPORTED, as_source ? "/source/endpoint_uri" : "/destination/endpoint_uri",
+                          "peer %s is not this one, and streams between peers are not built yet: use Roc URIs for now",
+                          uri->peer_uid);
+    const struct endpoint_entry *endpoint = registry_endpoint(registry, uri->endpoint_uid);
+    return endpoint ? stream_check_direction(as_source, uri->endpoint_uid, endpoint->direction, reterr) : ERR_OK;
+}
+
+static enum err check_stream(const struct registry *registry, const char *uid, const struct stream_spec *spec,
+                             struct err_info *reterr) {
+    struct stream_sides sides;
+    enum err err = stream_check(spec, &sides, reterr);
+    if (!err)
+        err = check_side(registry, &sides.source, true, reterr);
+    if (!err)
+        err = check_side(registry, &sides.destination, false, reterr);
+    struct codec_settings unused;
+    if (!err)
+        err = link_settings_derive(spec, &sides, &unused, reterr);
+    for (const struct stream_entry *s = nullptr; !err && (s = registry_next_stream(registry, s));)
+        if (strcmp(s->object.uid, uid) != 0)
+            err = stream_check_ports(&sides, s->object.uid, s->object.spec.display_name, &s->sides, reterr);
+    return err;
+}
+
+enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *spec,
+                             int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done, void *arg,
+                             struct err_info *reterr) {
+    const struct stream_entry *present = *uid ? registry_stream(registry, uid) : nullptr;
+    _cleanup_(change_finish) struct change change = {.generation = present ? present->object.generation + 1 : 1};
+    enum err err = check_serving(registry, reterr);
+    if (!err)
+        err = choose_uid("stream", uid, change.uid, reterr);
+    if (!err)
+        err = check_generation("stream", uid, change.generation - 1, if_generation, reterr);
+    if (!err && !present && registry->n_streams >= LIMIT_STREAMS)
+        err =
+            err_set(reterr, ERR_LIMIT,
+                    "there are %zu streams already, as many as LIMIT_STREAMS allows: remove one first", LIMIT_STREAMS);
+    if (!err)
+        err = check_stream(registry, change.uid, spec, reterr);
+    if (!err)
+        err = change_prepare(&change, registry, STORE_STREAM, &stream_spec_schema, spec, done, arg, reterr);
+    if (!err)
+        err = registry_set_stream(registry, change.uid, change.generation, spec, reterr);
+    if (err)
+        return err;
+    memcpy(ret_uid, change.uid, UID_SIZE);
+    change_store(&change);
+    return ERR_OK;
+}
+
+enum err registry_remove_stream(struct registry *registry, const char *uid, int64_t if_generation,
+                                orchestrator_done_fn done, void *arg, struct err_info *reterr) {
+    enum err err = check_serving(registry, reterr);
+    if (err)
+        return err;
+    struct stream_entry *entry = registry_stream(registry, uid);
+    if (!entry)
+        return err_set(reterr, ERR_NOT_FOUND, "there is no stream %.40s: /streams lists those there are", uid);
+    _cleanup_(change_finish) struct change change = {};
+    snprintf(change.uid, sizeof change.uid, "%s", entry->object.uid);
+    err = check_generation("stream", uid, entry->object.generation, if_generation, reterr);
+    if (!err)
+        err = change_prepare(&change, registry, STORE_STREAM, nullptr, nullptr, done, arg, reterr);
+    if (err)
+        return err;
+    registry_drop_stream(registry, entry);
+    change_store(&change);
+    return ERR_OK;
+}
+
+/* ---- the peer ---- */
+
+enum err registry_rename_peer(struct registry *registry, const char *name, int64_t if_generation,
+                              orchestrator_done_fn done, void *arg, struct err_info *reterr) {
+    enum err err = check_serving(registry, reterr);
+    if (err)
+        return err;
+    size_t len = strnlen(name, LIMIT_NAME + 1);
+    if (len == 0 || len > LIMIT_NAME)
+        return err_set_at(reterr, ERR_INVALID, "/name", "the name of a peer has 1 to %zu bytes", LIMIT_NAME);
+    struct registry_peer *self = &registry->self;
+    _cleanup_(change_finish) struct change change = {.generation = self->generation + 1};
+    memcpy(change.uid, self->uid, UID_SIZE);
+    struct peer_spec spec = {};
+    memcpy(spec.name, name, len);
+    err = check_generation("peer", self->uid, self->generation, if_generation, reterr);
+    if (!err)
+        err = change_prepare(&change, registry, STORE_PEER, &peer_spec_schema, &spec, done, arg, reterr);
+    if (err)
+        return err;
+    self->info.spec = spec;
+    self->generation = self->info.generation = change.generation;
+    registry_announce_peer(registry);
+    change_store(&change);
+    return ERR_OK;
+}

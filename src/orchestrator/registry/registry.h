@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "model/stream_check.h"
+#include "orchestrator/orchestrator.h"
+#include "orchestrator/registry/drivers.h"
+#include "orchestrator/registry/events.h"
+#include "orchestrator/registry/level.h"
+#include "orchestrator/registry/writes.h"
+
+/*
+ * What is: the objects of this peer with their specs and status, by uid and in order of creation. The one place that
+ * changes them, and so the one that makes their events. It does not act on them: whoever does (reconcile/) listens.
+ *
+ * Life cycle: registry_init → registry_load → … → registry_finish. Threads: core.
+ * Ownership: objects are the registry's. A removed one stays readable until the loop's next turn.
+ */
+
+/* What is known of an endpoint beyond its spec; endpoints.c keeps it. */
+struct endpoint_entry {
+    struct registry_endpoint object;    /* first member: what others see */
+    const struct drivers_entry *driver; /* nullptr: none here makes this kind */
+    enum stream_direction direction;
+    struct err_info probe; /* what `available` said last; ERR_OK: fine, or not asked yet */
+    bool is_probed, is_probe_under_way;
+    int64_t revision;     /* grows with each change of spec: an answer to an older question is dropped */
+    struct err_info open; /* why it could not be opened or failed in use; ERR_OK: nothing known */
+    bool in_use;          /* has a node */
+    struct level level;
+};
+
+struct stream_entry {
+    struct registry_stream object; /* first member */
+    struct stream_sides sides;
+};
+
+/* Told after the change, before its event, so that the event shows what came of it. Not told of changes of status. */
+struct registry_listener {
+    void (*endpoint_changed)(void *arg, const char *uid);
+    void (*stream_changed)(void *arg, const char *uid);
+    /* Not the spec but what endpoints.c found out about it. */
+    void (*endpoint_availability_changed)(void *arg, const char *uid);
+};
+
+struct registry {
+    struct log log;
+    struct loop *loop;
+    struct store *store;
+    struct events *events;
+    struct drivers *drivers;
+    const struct registry_listener *listener;
+    void *listener_arg;
+    struct registry_peer self;
+    struct peer_spec configured;                 /* what the peer is called unless REST said otherwise */
+    struct map endpoints_by_uid, streams_by_uid; // endpoint_entry, stream_entry
+    struct list endpoints;                       // endpoint_entry::object.link, owned
+    struct list streams;                         // stream_entry::object.link, owned
+    size_t n_endpoints, n_streams;
+    struct list dead_endpoints, dead_streams; // the same links: removed in this turn of the loop
+    struct loop_timer bury;
+    struct writes writes;
+    struct loop_timer probe_timer;
+    size_t n_probes;     /* under way */
+    uint64_t next_probe; /* whose turn it is among the idle ones */
+    bool is_loaded, is_stopping;
+    int64_t started_ns;
+};
+
+enum err registry_init(struct registry *registry, const struct orchestrator_config *config, struct events *events,
+                       struct drivers *drivers, const struct registry_listener *listener, void *arg,
+                       struct err_info *reterr);
+enum err registry_load(struct registry *registry, struct err_info *reterr);
+void registry_finish(struct registry *registry);
+
+/* nullptr: no such object */
+struct endpoint_entry *registry_endpoint(const struct registry *registry, const char *uid);
+struct stream_entry *registry_stream(const struct registry *registry, const char *uid);
+/* In order of creation; previous = nullptr gives the first. */
+struct endpoint_entry *registry_next_endpoint(const struct registry *registry, const struct endpoint_entry *previous);
+struct stream_entry *registry_next_stream(const struct registry *registry, const struct stream_entry *previous);
+
+/* Makes the event that tells the object as it is now. */
+void registry_announce_endpoint(struct registry *registry, const struct endpoint_entry *entry, enum event_type type);
+void registry_announce_stream(struct registry *registry, const struct stream_entry *entry, enum event_type type);
+void registry_announce_peer(struct registry *registry);
+/* What a schema describes, as an event. */
+void registry_announce(struct registry *registry, enum event_type type, const char *uid, const struct schema *schema,
+                       const void *object);
+
+/* Writes: see orchestrator.h. */
+enum err registry_put_endpoint(struct registry *registry, const char *uid, const struct endpoint_spec *spec,
+                               int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
+                               void *arg, struct err_info *reterr);
+enum err registry_remove_endpoint(struct registry *registry, const char *uid, int64_t if_generation,
+                                  orchestrator_done_fn done, void *arg, struct err_info *reterr);
+enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *spec,
+                             int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done, void *arg,
+                             struct err_info *reterr);
+enum err registry_remove_stream(struct registry *registry, const char *uid, int64_t if_generation,
+                                orchestrator_done_fn done, void *arg, struct err_info *reterr);
+enum err registry_rename_peer(struct registry *registry, const char *name, int64_t if_generation,
+                              orchestrator_done_fn done, void *arg, struct err_info *reterr);
+
+/* The change itself, in memory, with listeners and events: what writes, loading and reading back have in common.
+ * Creates or replaces. ERR_NO_MEMORY, ERR_INVALID (a spec that does not pass its checks). */
+enum err registry_set_endpoint(struct registry *registry, const char *uid, int64_t generation,
+                               const struct endpoint_spec *spec, struct err_info *reterr);
+enum err registry_set_stream(struct registry *registry, const char *uid, int64_t generation,
+                             const struct stream_spec *spec, struct err_info *reterr);
+void registry_drop_endpoint(struct registry *registry, struct endpoint_entry *entry);
+void registry_drop_stream(struct registry *registry, struct stream_entry *entry);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "orchestrator/registry/registry.h"
+
+/*
+ * The objects as the API shows them: with their paths, names chosen where the user chose none, and status.
+ * Threads: core.
+ */
+void show_endpoint(const struct registry *registry, const struct endpoint_entry *entry, struct endpoint *ret);
+void show_stream(const struct registry *registry, const struct stream_entry *entry, struct stream *ret);
+void show_peer(const struct registry *registry, struct peer *ret);
