@@ -115,8 +115,8 @@ static enum err open_orchestrator(struct app *app, const struct config *config, 
         .peer_name = config->name,
         .address = config->http.address,
         .version = ROCD_VERSION,
-        .roc_port_min = config->roc.port_min,
-        .roc_port_max = config->roc.port_max,
+        .roc_port_min = (uint16_t)config->roc.port_min,
+        .roc_port_max = (uint16_t)config->roc.port_max,
         .drivers = app->drivers,
     };
     enum err e = orchestrator_create(&orchestrator, &app->orchestrator, reterr);
@@ -126,7 +126,9 @@ static enum err open_orchestrator(struct app *app, const struct config *config, 
 }
 
 static enum err open_face(struct app *app, const struct config *config, struct err_info *reterr) {
-    enum err e = api_create(app->orchestrator, (struct log){app->log.sink, "api"}, &app->api, reterr);
+    const struct api_config api = {
+        .orchestrator = app->orchestrator, .log = {app->log.sink, "api"}, .libroc_version = roc_codec_version()};
+    enum err e = api_create(&api, &app->api, reterr);
     if (e != ERR_OK)
         return e;
     const struct http_config http = {.address = config->http.address, .socket_path = config->http.socket};
@@ -183,14 +185,16 @@ void app_destroy(struct app *app) {
     if (!app)
         return;
     http_stop(app->http);
-    if (app->store) /* answers what is under way while there is still somebody to hear it */
-        app->store->ops->close(app->store);
+    if (app->store) /* the answers to what is under way come while there is still somebody to hear them */
+        app->store->ops->flush(app->store);
     api_destroy(app->api);
     orchestrator_destroy(app->orchestrator);
     app->orchestrator = nullptr;
     engine_destroy(app->engine);
     if (app->codec)
         app->codec->ops->close(app->codec);
+    if (app->store)
+        app->store->ops->close(app->store);
     identity_finish(&app->identity);
     free(app);
 }

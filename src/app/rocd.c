@@ -9,6 +9,8 @@
 #include "app/app.h"
 #include "app/settings.h"
 #include "app/version.h"
+#include "base/buf.h"
+#include "base/id.h"
 #include "base/loop_uv.h"
 #include "transport/codec.h"
 
@@ -166,10 +168,9 @@ static void apply_reload(void *arg) {
     struct reload *reload = arg;
     struct rocd *rocd = reload->rocd;
     struct log log = {&rocd->sink, "app"};
-    const char *fixed = settings_first_fixed_difference(&rocd->settings, &reload->settings);
     rocd->sink.level = reload->settings.log_level;
-    if (fixed)
-        log_warn(log, "this setting takes effect at the next start", LOG_STR("setting", fixed));
+    if (settings_need_restart(&rocd->settings, &reload->settings))
+        log_warn(log, "other settings than the log level have changed: they take effect at the next start");
     log_info(log, "configuration reloaded", LOG_STR("level", log_level_name(reload->settings.log_level)));
     settings_finish(&reload->settings);
     free(reload);
@@ -203,10 +204,14 @@ bool rocd_check_config(const struct rocd_options *options, void (*write)(void *a
     struct err_info info = {};
     struct settings settings = {};
     enum err e = settings_load(options, &settings, &info);
+    struct buf report = {};
+    if (e == ERR_OK && !config_print(&settings.config, &report))
+        e = err_set(&info, ERR_NO_MEMORY, "out of memory while printing the configuration");
     if (e == ERR_OK)
-        settings_print(&settings, write, arg);
+        write(arg, report.data, report.len);
     else
         give_error(error, &info);
+    buf_finish(&report);
     settings_finish(&settings);
     return e == ERR_OK;
 }

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <string.h>
+
+#include "audio/builtin/builtin.h"
+#include "audio/driver.h"
+
+const struct audio_driver *const audio_drivers[] = {
+    &audio_driver_file,
+    &audio_driver_tone,
+    &audio_driver_null,
+    nullptr,
+};
+
+const struct audio_driver *audio_driver_for_kind(int endpoint_kind) {
+    if (endpoint_kind < 0 || endpoint_kind >= 32)
+        return nullptr;
+    for (const struct audio_driver *const *d = audio_drivers; *d; d++)
+        if ((*d)->kinds & (1u << endpoint_kind))
+            return *d;
+    return nullptr;
+}
+
+const struct audio_driver *audio_driver_by_name(const char *name) {
+    for (const struct audio_driver *const *d = audio_drivers; *d; d++)
+        if (strcmp((*d)->name, name) == 0)
+            return *d;
+    return nullptr;
+}
