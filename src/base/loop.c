@@ -68,7 +68,7 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t after
     if (timer->armed)
         heap_remove(loop, timer);
     if (loop->n_timers == LOOP_TIMERS_MAX)
-        return; /* more timers than objects that own one: model/limits.h keeps this out of reach */
+        return; /* more timers than objects that own one: model/maxima.h keeps this out of reach */
     timer->due_ns = loop_now_ns(loop) + (after_ns > 0 ? after_ns : 0);
     timer->seq = ++loop->next_seq;
     timer->armed = true;

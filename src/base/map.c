@@ -7,7 +7,7 @@
 #include "base/crypto.h"
 
 /* FNV-1a, started from a secret seed and finished with a multiply-shift; the tables are small and bounded by
- * model/limits.h, so the seed is what matters. */
+ * model/maxima.h, so the seed is what matters. */
 static size_t hash(const struct map *map, const char *key) {
     uint64_t h = map->seed ^ 14695981039346656037ULL;
     for (; *key; key++)

@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
-#include "model/limits.h"
+#include "model/maxima.h"
 
 /*
  * The two kinds of URI that name the side of a stream:

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "model/limits.h"
+#include "model/maxima.h"
 #include "orchestrator/link_settings.h"
 #include "orchestrator/registry/registry.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/limits.h"
+#include "model/maxima.h"
 
 /* A name is cut before a character that does not fit, never within it. */
 static void set_name(char name[static LIMIT_NAME + 1], const char *text) {

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "media/engine_priv.h"
+
+static struct link_record *find_link(struct engine *engine, uint32_t id) {
+    struct link_record *record;
+    list_for_each(record, &engine->links, in_engine) if (record->id == id) return record;
+    return nullptr;
+}
+
+static bool has_job(const struct link_record *record) {
+    return record->main.active || record->build.active || record->dispose.active;
+}
+
+/* The engine is gone, and this was its last report? */
+static bool is_orphan(struct link_record *record) {
+    if (record->engine)
+        return false;
+    if (!has_job(record))
+        free(record);
+    return true;
+}
+
+static void close_path(struct link_record *record) {
+    if (record->path)
+        record->path->ops->close(record->path);
+    record->path = nullptr;
+}
+
+/* The record leaves the engine. What the callbacks below are told about is not found any more. */
+static void forget(struct link_record *record) {
+    list_remove(&record->in_engine);
+    record->engine->n_objects--;
+    if (record->node)
+        engine_node_link_closed(record->node);
+    record->node = nullptr;
+}
+
+/* ---- opening ---- */
+
+static void open_receive(struct link_record *record) {
+    const struct engine_link_config *config = &record->config;
+    const struct node *node = record->node->node;
+    struct link_receive_config link = {
+        .codec = record->engine->config.codec,
+        .settings = config->settings,
+        .gate = config->gate,
+        .node_rate_hz = node->stream->format.rate_hz,
+        .node_channels = node->stream->format.n_channels,
+        .n_max = node->n_max,
+        .gain_db = config->gain_db,
+        .muted = config->muted,
+        .n_map = config->n_map,
+        .map = config->map,
+        .silent_after_ns = config->silent_after_ns,
+        .path = record->path,
+    };
+    record->result = link_receive_create(&link, record, &record->receive, &record->info);
+}
+
+static void open_send(struct link_record *record) {
+    const struct engine_link_config *config = &record->config;
+    const struct node *node = record->node->node;
+    struct link_send_config link = {
+        .codec = record->engine->config.codec,
+        .settings = config->settings,
+        .node_rate_hz = node->stream->format.rate_hz,
+        .node_channels = node->stream->format.n_channels,
+        .n_max = node->n_max,
+        .gain_db = config->gain_db,
+        .muted = config->muted,
+        .n_map = config->n_map,
+        .map = config->map,
+        .start_delay_ns = config->start_delay_ns,
+        .path = record->path,
+    };
+    record->result = link_send_create(&link, record, &record->send, &record->info);
+}
+
+static void open_work(void *arg) {
+    struct link_record *record = arg;
+    if (record->result == ERR_OK && record->config.receiving)
+        open_receive(record);
+    else if (record->result == ERR_OK)
+        open_send(record);
+    if (record->result == ERR_OK)
+        record->path = nullptr; /* the link has it */
+    else
+        close_path(record);
+}
+
+static void begin_closing(struct link_record *record);
+
+static void on_opened(void *arg) {
+    struct link_record *record = arg;
+    if (is_orphan(record))
+        return;
+    if (record->remove_wanted) {
+        begin_closing(record);
+        return;
+    }
+    if (record->result != ERR_OK) {
+        forget(record);
+        if (record->added)
+            record->added(record->added_arg, record->id, record->result, &record->info);
+        free(record);
+        return;
+    }
+    record->state = RECORD_LIVE;
+    record->encoder = record->send ? record->send->encoder : nullptr;
+    record->decoder = record->receive ? record->receive->decoder : nullptr;
+    media_thread_command(record->node->thread, &(struct command){
+                                                   .kind = COMMAND_ADD_LINK,
+                                                   .receiving = record->config.receiving,
+                                                   .node = record->node->node,
+                                                   .send = record->send,
+                                                   .receive = record->receive,
+                                               });
+    if (record->added)
+        record->added(record->added_arg, record->id, ERR_OK, nullptr);
+}
+
+/* What can be said before a worker looks at it. */
+static enum err check(struct engine *engine, uint32_t id, struct node_record *node,
+                      const struct engine_link_config *config, struct err_info *reterr) {
+    if (!node || node->state != RECORD_LIVE)
+        return err_set(reterr, ERR_NOT_FOUND, "the endpoint of this stream (node %u) is not in use any more", id);
+    if (config->receiving != (node->node->direction == AUDIO_OUTPUT))
+        return err_set(reterr, ERR_INVALID,
+                       "an endpoint that gives sound can only send it, one that takes it only "
+                       "receive it");
+    if (config->n_map > ENGINE_CHANNELS_MAX)
+        return err_set(reterr, ERR_INVALID, "a channel map has at most %zu entries", ENGINE_CHANNELS_MAX);
+    if (engine->n_objects >= ENGINE_OBJECTS_MAX)
+        return err_set(reterr, ERR_LIMIT, "%zu endpoints and streams are in use; no more can be", ENGINE_OBJECTS_MAX);
+    return ERR_OK;
+}
+
+uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct engine_link_config *config,
+                              struct path *path, engine_link_done_fn done, void *arg) {
+    struct link_record *record = calloc(1, sizeof *record);
+    if (!record) {
+        path->ops->close(path);
+        return 0;
+    }
+    record->engine = engine;
+    record->id = engine_new_id(engine);
+    record->state = RECORD_OPENING;
+    record->config = *config;
+    record->path = path;
+    record->added = done;
+    record->added_arg = arg;
+    struct node_record *node_record = engine_find_node(engine, node);
+    record->result = check(engine, node, node_record, config, &record->info);
+    if (record->result == ERR_OK) {
+        record->node = node_record;
+        node_record->n_links++;
+        node_record->thread->load++;
+    }
+    engine->n_objects++;
+    list_append(&engine->links, &record->in_engine);
+    engine_job_start(engine, &record->main, open_work, on_opened, record);
+    return record->id;
+}
+
+/* ---- closing ---- */
+
+static void close_all(struct link_record *record) {
+    link_send_destroy(record->send);
+    link_receive_destroy(record->receive);
+    if (record->built)
+        record->built->ops->close(record->built);
+    if (record->old)
+        record->old->ops->close(record->old);
+    close_path(record);
+    record->send = nullptr;
+    record->receive = nullptr;
+    record->built = record->old = nullptr;
+}
+
+static void close_work(void *arg) {
+    close_all(arg);
+}
+
+static void on_closed(void *arg) {
+    struct link_record *record = arg;
+    if (is_orphan(record))
+        return;
+    forget(record);
+    if (record->removed)
+        record->removed(record->removed_arg);
+    free(record);
+}
+
+static void begin_closing(struct link_record *record) {
+    record->state = RECORD_CLOSING;
+    engine_job_start(record->engine, &record->main, close_work, on_closed, record);
+}
+
+/* Once the media thread and all workers have let go. */
+static void close_if_free(struct link_record *record) {
+    if (record->state == RECORD_LEAVING && record->gone && !has_job(record))
+        begin_closing(record);
+}
+
+void engine_link_remove(struct link_record *record, void (*done)(void *arg), void *arg) {
+    if (record->removed) {
+        engine_call_later(record->engine, done, arg);
+        return;
+    }
+    record->removed = done;
+    record->removed_arg = arg;
+    if (record->state == RECORD_OPENING) {
+        record->remove_wanted = true;
+    } else if (record->state == RECORD_LIVE) {
+        record->state = RECORD_LEAVING;
+        record->encoder = nullptr;
+        record->decoder = nullptr;
+        media_thread_command(record->node->thread, &(struct command){
+                                                       .kind = COMMAND_REMOVE_LINK,
+                                                       .receiving = record->config.receiving,
+                                                       .send = record->send,
+                                                       .receive = record->receive,
+                                                   });
+    }
+}
+
+void engine_remove_link(struct engine *engine, uint32_t link, void (*done)(void *arg), void *arg) {
+    struct link_record *record = find_link(engine, link);
+    if (record)
+        engine_link_remove(record, done, arg);
+    else
+        engine_call_later(engine, done, arg);
+}
+
+void engine_link_destroy_now(struct link_record *record) {
+    close_all(record);
+    list_remove(&record->in_engine);
+    record->engine = nullptr;
+    if (!has_job(record))
+        free(record);
+}
+
+/* ---- a new decoder for a new sender ---- */
+
+static void build_work(void *arg) {
+    struct link_record *record = arg;
+    const struct node *node = record->node->node;
+    struct codec *codec = record->engine->config.codec;
+    struct codec_frame_format format = {
+        .rate_hz = node->stream->format.rate_hz,
+        .n_channels = record->config.settings.wire_channels,
+    };
+    record->result = codec->ops->open_decoder(codec, &record->config.settings, format, &record->built, &record->info);
+}
+
+static void on_built(void *arg) {
+    struct link_record *record = arg;
+    if (is_orphan(record))
+        return;
+    if (record->state != RECORD_LIVE) {
+        close_if_free(record);
+        return;
+    }
+    if (record->result != ERR_OK) {
+        engine_tell(record->engine, ENGINE_LINK_FAILED, record->node->id, record->id, &record->info);
+        return;
+    }
+    record->decoder = record->built;
+    record->built = nullptr;
+    media_thread_command(record->node->thread, &(struct command){
+                                                   .kind = COMMAND_SWAP_DECODER,
+                                                   .receiving = true,
+                                                   .receive = record->receive,
+                                                   .decoder = record->decoder,
+                                               });
+}
+
+static void build_decoder(struct link_record *record) {
+    record->decoder_wanted = record->dispose.active;
+    if (!record->decoder_wanted)
+        engine_job_start(record->engine, &record->build, build_work, on_built, record);
+}
+
+static void dispose_work(void *arg) {
+    struct link_record *record = arg;
+    record->old->ops->close(record->old);
+    record->old = nullptr;
+}
+
+static void on_disposed(void *arg) {
+    struct link_record *record = arg;
+    if (is_orphan(record))
+        return;
+    if (record->state == RECORD_LIVE && record->decoder_wanted)
+        build_decoder(record);
+    close_if_free(record);
+}
+
+/* ---- news ---- */
+
+void engine_link_notice(struct engine *engine, const struct notice *notice) {
+    struct link_record *record = notice->owner;
+    bool live = record->state == RECORD_LIVE;
+    struct err_info reason;
+    if (notice->kind == NOTICE_LINK_GONE) {
+        record->gone = true;
+        close_if_free(record);
+    } else if (notice->kind == NOTICE_DECODER_OUT) {
+        record->old = notice->payload;
+        engine_job_start(engine, &record->dispose, dispose_work, on_disposed, record);
+    } else if (notice->kind == NOTICE_LINK_NEW_SESSION && live) {
+        build_decoder(record);
+    } else if (notice->kind == NOTICE_LINK_STARTED && live) {
+        engine_tell(engine, ENGINE_LINK_STARTED, record->node->id, record->id, nullptr);
+    } else if (notice->kind == NOTICE_LINK_SILENT && live) {
+        engine_tell(engine, ENGINE_LINK_SILENT, record->node->id, record->id, nullptr);
+    } else if (notice->kind == NOTICE_LINK_FAILED && live) {
+        record->encoder = nullptr; /* never asked again */
+        record->decoder = nullptr;
+        (void)err_set(&reason, ERR_INTERNAL, "the %s refused to work on; the stream must be built anew",
+                      record->config.receiving ? "decoder" : "encoder");
+        engine_tell(engine, ENGINE_LINK_FAILED, record->node->id, record->id, &reason);
+    }
+}
+
+static bool has_failed(const struct link_record *record) {
+    const _Atomic bool *failed = record->send ? &record->send->failed : &record->receive->failed;
+    return atomic_load_explicit(failed, memory_order_acquire);
+}
+
+void engine_link_query(struct link_record *record) {
+    if (record->state != RECORD_LIVE || (!record->encoder && !record->decoder) || has_failed(record))
+        return;
+    struct codec_query query = {};
+    enum err e = record->encoder ? record->encoder->ops->query(record->encoder, &query)
+                                 : record->decoder->ops->query(record->decoder, &query);
+    /* the codec's figure is short of one frame read at once */
+    bool known = e == ERR_OK && query.connected && query.end_to_end_ns > 0;
+    record->end_to_end_ns = known ? query.end_to_end_ns + record->engine->config.tick_ns : 0;
+}
+
+/* ---- orders and status ---- */
+
+void engine_set_gain(struct engine *engine, uint32_t link, double gain_db, bool muted) {
+    struct link_record *record = find_link(engine, link);
+    if (!record)
+        return;
+    record->config.gain_db = gain_db;
+    record->config.muted = muted;
+    /* while a worker builds the link, it is read there: the new gain is set when the link is live */
+    if (record->state == RECORD_OPENING || record->state == RECORD_CLOSING)
+        return;
+    gain_set(record->send ? &record->send->gain : &record->receive->gain, gain_db, muted);
+}
+
+#define LOAD(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+
+static void status_of_path(const struct path *path, struct engine_link_status *ret) {
+    ret->packets_sent = LOAD(path->counters.packets_sent);
+    ret->bytes_sent = LOAD(path->counters.bytes_sent);
+    ret->send_dropped = LOAD(path->counters.send_dropped);
+    ret->packets_received = LOAD(path->counters.packets_received);
+    ret->bytes_received = LOAD(path->counters.bytes_received);
+}
+
+static void status_of_send(struct link_send *link, struct engine_link_status *ret) {
+    status_of_path(link->path, ret);
+    ret->send_dropped += LOAD(link->skipped_packets);
+    ret->playing = LOAD(link->playing);
+    ret->started_ns = LOAD(link->started_ns);
+    meter_read(&link->meter, ret->level_dbfs, ret->n_channels);
+}
+
+static void status_of_receive(struct link_receive *link, struct engine_link_status *ret) {
+    status_of_path(link->path, ret);
+    const struct gate_counters *gate = gate_counters(link->gate);
+    ret->rejected = LOAD(gate->rejected);
+    ret->lost = LOAD(gate->lost);
+    ret->repaired = LOAD(gate->repaired);
+    ret->late = LOAD(gate->late);
+    ret->reordered = LOAD(gate->reordered);
+    ret->jitter_ns = (int64_t)LOAD(gate->jitter_ns);
+    ret->sessions = LOAD(gate->sessions);
+    const struct ledger_counters *ledger = &link->ledger.counters;
+    ret->lost_frames = LOAD(ledger->lost_frames);
+    ret->lost_network = LOAD(ledger->lost_network);
+    ret->lost_machine = LOAD(ledger->lost_machine);
+    ret->lost_sender = LOAD(ledger->lost_sender);
+    ret->stalls = LOAD(ledger->stalls);
+    ret->playing = LOAD(link->playing);
+    ret->started_ns = LOAD(link->started_ns);
+    meter_read(&link->meter, ret->level_dbfs, ret->n_channels);
+}
+
+bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link_status *ret) {
+    struct link_record *record = find_link(engine, link);
+    if (!record || record->state == RECORD_CLOSING)
+        return false;
+    *ret = (struct engine_link_status){
+        .receiving = record->config.receiving,
+        .target_latency_ns = record->config.settings.target_latency_ns,
+        .end_to_end_ns = record->end_to_end_ns,
+    };
+    if (record->state == RECORD_OPENING)
+        return true;
+    if (record->send) {
+        ret->n_channels = record->send->remap.n_to;
+        status_of_send(record->send, ret);
+    } else {
+        ret->n_channels = record->receive->remap.n_to;
+        status_of_receive(record->receive, ret);
+    }
+    return true;
+}

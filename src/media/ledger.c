@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "media/ledger.h"
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+
+/* Trouble on arrival is heard one target latency later; sessions that restart take somewhat longer. */
+constexpr int64_t SLACK_NS = 150 * NS_PER_MS;
+constexpr int64_t HOLE_GRAIN_NS = 10 * NS_PER_MS;
+
+static void count(_Atomic uint64_t *counter, uint64_t n) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+void ledger_init(struct ledger *ledger, const struct ledger_config *config) {
+    *ledger = (struct ledger){.config = *config};
+}
+
+static void blame(struct ledger *ledger, enum ledger_blame who, uint64_t frames, uint64_t stalls) {
+    if (!frames)
+        return;
+    struct ledger_counters *c = &ledger->counters;
+    _Atomic uint64_t *const by_whom[] = {
+        [LEDGER_NETWORK] = &c->lost_network, [LEDGER_MACHINE] = &c->lost_machine, [LEDGER_SENDER] = &c->lost_sender};
+    count(&c->lost_frames, frames);
+    count(by_whom[who], frames);
+    count(&c->stalls, stalls);
+}
+
+static int64_t echo_ns(const struct ledger *ledger) {
+    return ledger->config.target_latency_ns + SLACK_NS;
+}
+
+/* ---- trouble ---- */
+
+/* A pause of the sender: so long that scattered losses do not look like it. */
+static int64_t pause_ns(const struct ledger *ledger) {
+    int64_t four_packets = 4 * ledger->config.packet_length_ns;
+    return four_packets > 20 * NS_PER_MS ? four_packets : 20 * NS_PER_MS;
+}
+
+static void judge_pause(struct ledger *ledger) {
+    bool packets_missing = ledger->missing_ns && ledger->missing_ns >= ledger->pause_begin_ns;
+    blame(ledger, packets_missing ? LEDGER_NETWORK : LEDGER_SENDER, ledger->pause_frames, ledger->pause_stalls);
+    ledger->pause_frames = ledger->pause_stalls = 0;
+    ledger->pause_begin_ns = ledger->pause_end_ns = 0;
+}
+
+static void watch_pause(struct ledger *ledger, int64_t last_packet_ns, int64_t now_ns) {
+    bool paused = last_packet_ns && now_ns - last_packet_ns >= pause_ns(ledger);
+    if (paused && !ledger->pause_begin_ns)
+        ledger->pause_begin_ns = last_packet_ns;
+    if (paused) {
+        ledger->pause_end_ns = 0; /* pauses that follow each other closely are one */
+    } else if (ledger->pause_begin_ns && !ledger->pause_end_ns) {
+        ledger->pause_end_ns = now_ns;
+    } else if (ledger->pause_end_ns && now_ns > ledger->pause_end_ns + echo_ns(ledger) + LEDGER_WAIT_NS) {
+        judge_pause(ledger);
+    }
+}
+
+static void watch_packets(struct ledger *ledger, uint64_t missing, uint64_t late, int64_t now_ns) {
+    /* the counters belong to a session: with the next one they may start anew */
+    uint64_t new_missing = missing > ledger->missing ? missing - ledger->missing : 0;
+    uint64_t new_late = late > ledger->late ? late - ledger->late : 0;
+    ledger->missing = missing;
+    ledger->late = late;
+    if (!new_missing && !new_late)
+        return;
+    if (now_ns - ledger->network_ns > echo_ns(ledger) + LEDGER_WAIT_NS)
+        ledger->network_frames = 0;
+    ledger->network_ns = now_ns;
+    if (new_missing)
+        ledger->missing_ns = now_ns;
+    ledger->network_frames +=
+        (double)(new_missing + new_late) * (double)ledger->config.packet_length_ns * 1e-9 * ledger->config.rate_hz;
+}
+
+void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64_t now_ns) {
+    watch_packets(ledger, news->missing, news->late, now_ns);
+    watch_pause(ledger, news->last_packet_ns, now_ns);
+    if (news->stall_end_ns > ledger->stall_end_ns && news->stall_ns >= ledger->config.target_latency_ns / 2) {
+        ledger->stall_begin_ns = news->stall_end_ns - news->stall_ns;
+        ledger->stall_end_ns = news->stall_end_ns;
+    }
+}
+
+/* ---- holes ---- */
+
+static void judge(struct ledger *ledger, const struct ledger_hole *hole) {
+    int64_t echo = echo_ns(ledger);
+    if (ledger->stall_end_ns && hole->at_ns >= ledger->stall_begin_ns && hole->at_ns <= ledger->stall_end_ns + echo) {
+        blame(ledger, LEDGER_MACHINE, hole->frames, hole->stalls);
+        return;
+    }
+    if (ledger->pause_begin_ns && hole->at_ns >= ledger->pause_begin_ns &&
+        (!ledger->pause_end_ns || hole->at_ns <= ledger->pause_end_ns + echo)) {
+        ledger->pause_frames += hole->frames;
+        ledger->pause_stalls += hole->stalls;
+        return;
+    }
+    if (ledger->network_ns && ledger->network_ns >= hole->at_ns - echo && ledger->network_frames >= 1) {
+        double explained = hole->frames < ledger->network_frames ? hole->frames : ledger->network_frames;
+        ledger->network_frames -= explained;
+        blame(ledger, LEDGER_NETWORK, (uint64_t)explained, hole->stalls);
+    }
+}
+
+static void judge_until(struct ledger *ledger, int64_t until_ns) {
+    while (ledger->n_holes && ledger->holes[ledger->first_hole].at_ns <= until_ns) {
+        judge(ledger, &ledger->holes[ledger->first_hole]);
+        ledger->first_hole = (ledger->first_hole + 1) % LEDGER_HOLES_MAX;
+        ledger->n_holes--;
+    }
+}
+
+static void suspect(struct ledger *ledger, uint64_t frames, uint32_t stalls, int64_t now_ns) {
+    size_t last = (ledger->first_hole + ledger->n_holes - 1) % LEDGER_HOLES_MAX;
+    bool is_near = ledger->n_holes && now_ns - ledger->holes[last].at_ns < HOLE_GRAIN_NS;
+    if (!is_near && ledger->n_holes == LEDGER_HOLES_MAX)
+        judge_until(ledger, ledger->holes[ledger->first_hole].at_ns);
+    if (!is_near) {
+        last = (ledger->first_hole + ledger->n_holes++) % LEDGER_HOLES_MAX;
+        ledger->holes[last] = (struct ledger_hole){.at_ns = now_ns};
+    }
+    ledger->holes[last].frames += (uint32_t)frames;
+    ledger->holes[last].stalls += stalls;
+}
+
+static bool is_silent(const float *frame, size_t n_channels) {
+    for (size_t c = 0; c < n_channels; c++)
+        if (frame[c] != 0)
+            return false;
+    return true;
+}
+
+bool ledger_sound(struct ledger *ledger, const float *frames, size_t n, size_t n_channels, bool due, int64_t now_ns) {
+    uint64_t shortest = ledger->config.rate_hz / 1000; /* below a millisecond a run of zeros is part of the sound */
+    uint64_t suspicious = 0;
+    uint32_t stalls = 0;
+    bool any_sound = false;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_silent(frames + i * n_channels, n_channels)) {
+            ledger->zero_run = 0;
+            any_sound = true;
+            continue;
+        }
+        ledger->zero_run++;
+        if (ledger->zero_run == shortest) {
+            suspicious += shortest;
+            stalls++;
+        } else if (ledger->zero_run > shortest) {
+            suspicious++;
+        }
+    }
+    if (due && suspicious)
+        suspect(ledger, suspicious, stalls, now_ns);
+    judge_until(ledger, now_ns - LEDGER_WAIT_NS);
+    return any_sound;
+}
+
+void ledger_sender_gone(struct ledger *ledger) {
+    judge_until(ledger, INT64_MAX);
+    blame(ledger, LEDGER_SENDER, ledger->pause_frames, ledger->pause_stalls);
+    ledger->pause_frames = ledger->pause_stalls = 0;
+    ledger->pause_begin_ns = ledger->pause_end_ns = 0;
+    ledger->network_frames = 0;
+}
+
+void ledger_skipped(struct ledger *ledger, uint64_t frames) {
+    blame(ledger, LEDGER_MACHINE, frames, 1);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Holes in the sound of one receiving link, and whom to blame for each.
+ *
+ * A decoder gives exact zeros where sound is missing, and also where the sender sends silence. So zeros in all channels
+ * for a millisecond are a *suspicion* only; it becomes a loss when there was trouble near it:
+ *   machine  some media thread of ours came late by half the target latency or more, or skipped time
+ *   network  the gate says that packets never came (after repair) or came too late
+ *   sender   no packets at all for a while, and none turned out to be missing afterwards
+ * Suspicions wait for a moment (LEDGER_WAIT_NS) before they are judged, because the gate needs time to know whether a
+ * packet is lost; holes in a pause of the sender wait until the pause is over. Silence without trouble is no loss. What
+ * plainly missing packets can explain is limited to their length.
+ *
+ * Life cycle: ledger_init → (ledger_trouble, ledger_sound) each tick. Threads: one media thread; the counters any.
+ */
+
+constexpr int64_t LEDGER_WAIT_NS = 300'000'000;
+
+struct ledger_config {
+    uint32_t rate_hz; /* of the frames */
+    int64_t target_latency_ns;
+    int64_t packet_length_ns;
+};
+
+struct ledger_counters {
+    _Atomic uint64_t lost_frames, lost_network, lost_machine, lost_sender, stalls;
+};
+
+enum ledger_blame { LEDGER_NETWORK, LEDGER_MACHINE, LEDGER_SENDER };
+
+/* What the gate and the threads tell, as of now. */
+struct ledger_news {
+    uint64_t missing;       /* packets that never came, after repair; only grows */
+    uint64_t late;          /* packets that came too late; only grows */
+    int64_t last_packet_ns; /* when the last source packet came */
+    int64_t stall_end_ns;   /* the last stall of a media thread of ours, 0: none */
+    int64_t stall_ns;       /* and how long it was */
+};
+
+struct ledger_hole {
+    int64_t at_ns;
+    uint32_t frames, stalls;
+};
+constexpr size_t LEDGER_HOLES_MAX = 64; /* suspicions under way: one per 10 ms of LEDGER_WAIT_NS, and some */
+
+struct ledger {
+    struct ledger_config config;
+    struct ledger_counters counters;
+    // Private state
+    struct ledger_hole holes[LEDGER_HOLES_MAX];
+    size_t first_hole, n_holes;
+    uint64_t zero_run; /* frames of silence up to now */
+    uint64_t missing, late;
+    double network_frames;                /* what missing packets still explain */
+    int64_t network_ns;                   /* last sign of missing or late packets */
+    int64_t missing_ns;                   /* last sign of missing ones */
+    int64_t pause_begin_ns, pause_end_ns; /* no packets; end 0 while it lasts; begin 0: none */
+    uint64_t pause_frames, pause_stalls;  /* holes in it, not yet judged */
+    int64_t stall_begin_ns, stall_end_ns; /* of ours, the last one that mattered */
+};
+
+void ledger_init(struct ledger *ledger, const struct ledger_config *config);
+/* Before the frames of the tick. */
+void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64_t now_ns);
+/* The frames that came out of the decoder in this tick. `due`: a session is playing, so that silence is suspicious.
+ * Returns whether there was any sound in them. */
+bool ledger_sound(struct ledger *ledger, const float *frames, size_t n, size_t n_channels, bool due, int64_t now_ns);
+/* The sender is considered gone: what is open was its doing, and packets are no longer expected. */
+void ledger_sender_gone(struct ledger *ledger);
+/* Frames that were never asked for, because this machine stood still. */
+void ledger_skipped(struct ledger *ledger, uint64_t frames);

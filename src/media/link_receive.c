@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "media/link_receive.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+constexpr int64_t SILENT_AFTER_DEFAULT_NS = NS_PER_S;
+/* A session that has been latched so long beyond its target latency plays, even if all it plays is silence. */
+constexpr int64_t QUIET_START_NS = 250 * NS_PER_MS;
+/* Whoever floods a port costs us no more than this a tick; the rest is dropped by the system. */
+constexpr size_t PACKETS_PER_TICK_MAX = 4 * TICK_PACKETS;
+
+static enum err allocate(struct link_receive *link, const struct link_receive_config *config, struct err_info *reterr) {
+    struct gate_config gate = config->gate;
+    gate.settings = config->settings;
+    link->n_max = config->n_max;
+    link->gate = gate_create(&gate);
+    link->held = calloc(LINK_HELD_MAX, sizeof *link->held);
+    link->decoded = calloc(config->n_max * config->settings.wire_channels, sizeof *link->decoded);
+    link->frames = calloc(config->n_max * config->node_channels, sizeof *link->frames);
+    if (!link->gate || !link->held || !link->decoded || !link->frames)
+        return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
+    return ERR_OK;
+}
+
+enum err link_receive_create(const struct link_receive_config *config, void *owner, struct link_receive **ret,
+                             struct err_info *reterr) {
+    struct link_receive *link = calloc(1, sizeof *link);
+    if (!link)
+        return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
+    struct remap_config remap = {
+        .node_channels = config->node_channels,
+        .wire_channels = config->settings.wire_channels,
+        .to_node = true,
+        .n_map = config->n_map,
+        .map = config->map,
+    };
+    enum err e = remap_init(&link->remap, &remap, reterr);
+    if (e == ERR_OK)
+        e = allocate(link, config, reterr);
+    struct codec_frame_format format = {.rate_hz = config->node_rate_hz, .n_channels = config->settings.wire_channels};
+    if (e == ERR_OK)
+        e = config->codec->ops->open_decoder(config->codec, &config->settings, format, &link->decoder, reterr);
+    if (e != ERR_OK) {
+        link_receive_destroy(link);
+        return e;
+    }
+    link->owner = owner;
+    link->path = config->path;
+    link->target_latency_ns = config->settings.target_latency_ns;
+    link->silent_after_ns = config->silent_after_ns > 0 ? config->silent_after_ns : SILENT_AFTER_DEFAULT_NS;
+    gain_init(&link->gain, config->gain_db, config->muted);
+    ledger_init(&link->ledger, &(struct ledger_config){
+                                   .rate_hz = config->node_rate_hz,
+                                   .target_latency_ns = config->settings.target_latency_ns,
+                                   .packet_length_ns = config->settings.packet_length_ns,
+                               });
+    *ret = link;
+    return ERR_OK;
+}
+
+void link_receive_destroy(struct link_receive *link) {
+    if (!link)
+        return;
+    if (link->decoder)
+        link->decoder->ops->close(link->decoder);
+    if (link->path)
+        link->path->ops->close(link->path);
+    gate_destroy(link->gate);
+    free(link->held);
+    free(link->decoded);
+    free(link->frames);
+    free(link);
+}
+
+static bool has_failed(const struct link_receive *link) {
+    return atomic_load_explicit(&link->failed, memory_order_relaxed);
+}
+
+static void fail(struct link_receive *link, const struct tick *tick) {
+    atomic_store_explicit(&link->failed, true, memory_order_release);
+    atomic_store_explicit(&link->playing, false, memory_order_relaxed);
+    notices_put(tick->notices, NOTICE_LINK_FAILED, link->owner, nullptr);
+}
+
+/* ---- packets ---- */
+
+static void feed(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
+    link->fed = true;
+    if (link->decoder->ops->push_packet(link->decoder, packet->iface, packet->data, packet->len) != ERR_OK)
+        fail(link, tick);
+}
+
+static void hold(struct link_receive *link, const struct packet *packet) {
+    if (link->n_held == LINK_HELD_MAX)
+        return; /* the gate has counted it; its sound is lost, as the decoder took too long to come */
+    struct packet *kept = &link->held[link->n_held++];
+    memcpy(kept, packet, offsetof(struct packet, data) + packet->len);
+}
+
+static void take_packet(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
+    switch (gate_check(link->gate, packet, tick->now_ns)) {
+    case GATE_DROP:
+        return;
+    case GATE_NEW_SESSION:
+        link->first_packet_ns = tick->now_ns;
+        link->n_held = 0;
+        if (link->fed && !link->awaiting_decoder) {
+            link->awaiting_decoder = true;
+            notices_put(tick->notices, NOTICE_LINK_NEW_SESSION, link->owner, nullptr);
+        }
+        break;
+    case GATE_PASS:
+        if (!link->first_packet_ns)
+            link->first_packet_ns = tick->now_ns;
+        break;
+    }
+    if (link->awaiting_decoder)
+        hold(link, packet);
+    else
+        feed(link, tick, packet);
+}
+
+/* When several ticks are caught up at once, everything that came meanwhile waits in the path. It is taken little by
+ * little, as it would have been taken in time: all at once, the decoder would see its queue overflow and start anew. */
+static size_t packet_quota(const struct link_receive *link, const struct tick *tick) {
+    if (tick->n_behind == 0)
+        return PACKETS_PER_TICK_MAX;
+    size_t per_tick = (size_t)(tick->length_ns / link->ledger.config.packet_length_ns) + 1;
+    return 2 * per_tick + 1; /* with repair and control packets */
+}
+
+static void take_packets(struct link_receive *link, const struct tick *tick) {
+    if (link->polled && !link->ready)
+        return;
+    for (size_t left = packet_quota(link, tick); left > 0 && !has_failed(link);) {
+        size_t wanted = left < TICK_PACKETS ? left : TICK_PACKETS;
+        size_t n = link->path->ops->receive(link->path, tick->packets, wanted);
+        for (size_t i = 0; i < n && !has_failed(link); i++)
+            take_packet(link, tick, &tick->packets[i]);
+        left -= n;
+        if (n < wanted) {
+            link->ready = false;
+            break;
+        }
+    }
+}
+
+static bool same_bytes(const union path_address *a, const union path_address *b) {
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static void send_feedback(struct link_receive *link, const struct tick *tick) {
+    const union path_address *to = gate_feedback_address(link->gate);
+    if (to && (!link->feedback_known || !same_bytes(to, &link->feedback_address))) {
+        link->feedback_address = *to;
+        link->feedback_known = true;
+        if (link->path->ops->set_feedback_address)
+            link->path->ops->set_feedback_address(link->path, to);
+    }
+    size_t n = 0;
+    for (; n < TICK_PACKETS; n++) {
+        struct packet *packet = &tick->packets[n];
+        size_t len = link->decoder->ops->pop_feedback(link->decoder, packet->data);
+        if (len == 0)
+            break;
+        packet->iface = MEDIA_CONTROL;
+        packet->len = (uint16_t)len;
+    }
+    if (n > 0 && (link->feedback_known || !link->path->ops->set_feedback_address))
+        link->path->ops->send(link->path, tick->packets, n);
+}
+
+void link_receive_swap_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder) {
+    notices_put(tick->notices, NOTICE_DECODER_OUT, link->owner, link->decoder);
+    link->decoder = decoder;
+    link->fed = false;
+    link->awaiting_decoder = false;
+    for (size_t i = 0; i < link->n_held && !has_failed(link); i++)
+        feed(link, tick, &link->held[i]);
+    link->n_held = 0;
+}
+
+/* ---- sound ---- */
+
+static void tell_ledger(struct link_receive *link, const struct tick *tick) {
+    struct ledger_news news = {
+        .missing = gate_missing(link->gate),
+        .late = atomic_load_explicit(&gate_counters(link->gate)->late, memory_order_relaxed),
+        .last_packet_ns = gate_last_packet_ns(link->gate),
+        .stall_end_ns = atomic_load_explicit(&tick->stalls->end_ns, memory_order_relaxed),
+        .stall_ns = atomic_load_explicit(&tick->stalls->length_ns, memory_order_relaxed),
+    };
+    ledger_trouble(&link->ledger, &news, tick->now_ns);
+}
+
+static void set_playing(struct link_receive *link, bool playing) {
+    atomic_store_explicit(&link->playing, playing, memory_order_relaxed);
+}
+
+/* Is the session playing? From its first sound until the sender has been silent for long. */
+static void follow_session(struct link_receive *link, const struct tick *tick, bool any_sound) {
+    bool playing = atomic_load_explicit(&link->playing, memory_order_relaxed);
+    int64_t last = gate_last_packet_ns(link->gate);
+    bool sender_is_there = link->first_packet_ns && tick->now_ns - last < link->silent_after_ns;
+    if (!playing && sender_is_there &&
+        (any_sound || tick->now_ns - link->first_packet_ns >= link->target_latency_ns + QUIET_START_NS)) {
+        set_playing(link, true);
+        if (!atomic_load_explicit(&link->started_ns, memory_order_relaxed))
+            atomic_store_explicit(&link->started_ns, tick->now_ns, memory_order_relaxed);
+    } else if (!sender_is_there && link->first_packet_ns) {
+        set_playing(link, false);
+        ledger_sender_gone(&link->ledger);
+        link->first_packet_ns = 0;
+    }
+    playing = atomic_load_explicit(&link->playing, memory_order_relaxed);
+    if (playing != link->told_playing &&
+        notices_try_put(tick->notices, playing ? NOTICE_LINK_STARTED : NOTICE_LINK_SILENT, link->owner))
+        link->told_playing = playing;
+}
+
+static const float *shape(struct link_receive *link, size_t n) {
+    float *out = link->decoded;
+    size_t n_channels = link->remap.n_to;
+    if (!link->remap.identity) {
+        remap_run(&link->remap, link->frames, link->decoded, n);
+        out = link->frames;
+    }
+    if (link->leaving)
+        gain_fade_out(&link->gain, out, n, n_channels);
+    else if (!gain_is_unity(&link->gain))
+        gain_run(&link->gain, out, n, n_channels);
+    float peaks[ENGINE_CHANNELS_MAX];
+    meter_peaks(peaks, out, n, n_channels);
+    meter_add(&link->meter, peaks, n_channels);
+    return out;
+}
+
+const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n) {
+    if (has_failed(link))
+        return nullptr;
+    take_packets(link, tick);
+    gate_tick(link->gate, tick->now_ns);
+    if (has_failed(link))
+        return nullptr;
+    bool any_sound = false;
+    if (link->fed && n > 0) {
+        if (link->decoder->ops->pop_frames(link->decoder, link->decoded, n) != ERR_OK) {
+            fail(link, tick);
+            return nullptr;
+        }
+        send_feedback(link, tick);
+    } else {
+        memset(link->decoded, 0, n * link->remap.n_from * sizeof *link->decoded);
+    }
+    tell_ledger(link, tick);
+    bool due = atomic_load_explicit(&link->playing, memory_order_relaxed);
+    any_sound = ledger_sound(&link->ledger, link->decoded, n, link->remap.n_from, due, tick->now_ns);
+    follow_session(link, tick, any_sound);
+    return any_sound ? shape(link, n) : nullptr;
+}
+
+void link_receive_skip(struct link_receive *link, uint64_t frames) {
+    if (atomic_load_explicit(&link->playing, memory_order_relaxed))
+        ledger_skipped(&link->ledger, frames);
+}

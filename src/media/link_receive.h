@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "base/list.h"
+#include "media/gain.h"
+#include "media/ledger.h"
+#include "media/meter.h"
+#include "media/remap.h"
+#include "media/tick.h"
+#include "transport/gate.h"
+
+/*
+ * The receiving end of a stream's sound path: path → gate → decoder → gain, channel map → node frames, and feedback the
+ * other way.
+ *
+ * When the gate sees a new sender, the decoder in use stays with the old one (libroc never leaves it), so the core is
+ * asked for a new decoder; packets wait in a small queue until it comes.
+ *
+ * Life cycle: link_receive_create (worker) → tick, swap_decoder (media thread) → link_receive_destroy (worker).
+ * Threads: as said; counters, meter and gain are shared with the core.
+ * Ownership: path, gate and decoder are owned, once created.
+ */
+constexpr size_t LINK_HELD_MAX = 64; /* packets: at 48 kHz stereo with FEC, a fifth of a second */
+
+struct link_receive {
+    struct list_link in_node; /* struct node::links */
+    void *owner;              /* the core's record */
+    struct path *path;
+    struct gate *gate;
+    struct codec_decoder *decoder;
+    struct remap remap;
+    struct gain gain;
+    struct meter meter;
+    struct ledger ledger;
+    int64_t target_latency_ns, silent_after_ns;
+    // media thread
+    bool polled;  /* `ready` tells; otherwise the path is asked every tick */
+    bool ready;   /* the path has something to read */
+    bool leaving; /* this tick fades out, then it is let go */
+    bool fed;     /* the decoder has been given packets */
+    bool awaiting_decoder;
+    bool feedback_known;
+    bool told_playing;
+    int64_t first_packet_ns; /* of the playing session */
+    union path_address feedback_address;
+    struct packet *held; /* owned: LINK_HELD_MAX */
+    size_t n_held;
+    float *decoded, *frames; /* owned: n_max frames of the wire's, of the node's channels */
+    size_t n_max;
+    // shared
+    _Atomic bool failed;
+    _Atomic bool playing;
+    _Atomic int64_t started_ns;
+};
+
+struct link_receive_config {
+    struct codec *codec;
+    struct codec_settings settings;
+    struct gate_config gate;
+    uint32_t node_rate_hz, node_channels;
+    size_t n_max; /* frames in a tick at most */
+    double gain_db;
+    bool muted;
+    uint32_t n_map;
+    const int *map;
+    int64_t silent_after_ns;
+    struct path *path; /* taken on success */
+};
+
+enum err link_receive_create(const struct link_receive_config *config, void *owner, struct link_receive **ret,
+                             struct err_info *reterr);
+void link_receive_destroy(struct link_receive *link);
+
+/* n frames for the node, or nullptr where there is nothing to mix. Valid until the link's next tick. */
+const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n);
+/* The answer to NOTICE_LINK_NEW_SESSION; the old decoder goes back to the core. */
+void link_receive_swap_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
+/* Time that nobody will ever ask sound for. */
+void link_receive_skip(struct link_receive *link, uint64_t frames);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "base/list.h"
+#include "media/gain.h"
+#include "media/meter.h"
+#include "media/remap.h"
+#include "media/tick.h"
+
+/*
+ * The sending end of a stream's sound path: node frames → gain, channel map → encoder → path, and feedback the other way.
+ *
+ * Life cycle: link_send_create (worker) → tick (media thread) → link_send_destroy (worker).
+ * Threads: as said; counters, meter and gain are shared with the core.
+ * Ownership: path and encoder are owned, once created.
+ */
+struct link_send {
+    struct list_link in_node; /* struct node::links */
+    void *owner;              /* the core's record */
+    struct path *path;
+    struct codec_encoder *encoder;
+    struct remap remap;
+    struct gain gain;
+    struct meter meter;
+    int64_t start_delay_ns;
+    int64_t begin_ns; // media thread: sends from here on
+    bool polled;      // media thread: `ready` tells; otherwise the path is asked every tick
+    bool ready;       // media thread: the path has something to read
+    bool leaving;     // media thread: this tick fades out, then it is let go
+    bool told_started;
+    _Atomic bool failed;
+    _Atomic bool playing;
+    _Atomic int64_t started_ns;
+    _Atomic uint64_t skipped_packets; /* too old to be sent after a stall */
+    float *frames;                    /* owned: n_max frames of the wire's channels */
+    size_t n_max;
+};
+
+struct link_send_config {
+    struct codec *codec;
+    struct codec_settings settings;
+    uint32_t node_rate_hz, node_channels;
+    size_t n_max; /* frames in a tick at most */
+    double gain_db;
+    bool muted;
+    uint32_t n_map;
+    const int *map;
+    int64_t start_delay_ns;
+    struct path *path; /* taken on success */
+};
+
+enum err link_send_create(const struct link_send_config *config, void *owner, struct link_send **ret,
+                          struct err_info *reterr);
+void link_send_destroy(struct link_send *link);
+
+/* n frames of the node. `peaks`: of these frames, per node channel. */
+void link_send_tick(struct link_send *link, const struct tick *tick, const float *frames, const float *peaks, size_t n);

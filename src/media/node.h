@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "audio/driver.h"
+#include "base/list.h"
+#include "media/link_receive.h"
+#include "media/link_send.h"
+#include "media/mixer.h"
+
+struct clock;
+struct poller;
+
+/*
+ * An endpoint in use as its media thread sees it: the stream of frames, the clock that says how many are due, and the
+ * links. The node's clock counts frames from a start time, so that it never drifts against the time it is given.
+ *
+ * A source starts with its first link: nobody would hear what it gave before. A sink starts at once.
+ *
+ * Life cycle: node_create (core) → node_tick (media thread) → node_destroy (worker), when its links are gone.
+ * Ownership: owns the audio_stream. Links are owned by the core's records.
+ */
+struct node {
+    struct list_link in_thread; /* struct media_thread::nodes */
+    void *owner;                /* the core's record */
+    struct audio_stream *stream;
+    enum audio_direction direction;
+    const struct clock *clock;
+    struct list links; /* struct link_send::in_node of a source, struct link_receive::in_node of a sink */
+    size_t n_max;      /* frames in a tick at most */
+    struct meter meter;
+    // media thread
+    bool started, told_end;
+    int64_t start_ns;
+    int64_t moved;      /* frames since start_ns, skipped ones included */
+    float *frames;      /* owned: what a source gave */
+    struct mixer mixer; /* of a sink */
+    // shared
+    _Atomic int64_t frames_moved, started_wall_ns;
+    _Atomic uint64_t late_ticks;
+    _Atomic int64_t worst_late_ns;
+};
+
+enum err node_create(struct audio_stream *stream, enum audio_direction direction, int64_t tick_ns,
+                     const struct clock *clock, void *owner, struct node **ret, struct err_info *reterr);
+/* Closes the stream too, unless told to leave it. */
+void node_destroy(struct node *node);
+
+/* Frames in a tick at most, for buffers. */
+size_t node_frames_max(uint32_t rate_hz, int64_t tick_ns);
+
+/* All of these on the media thread. */
+void node_add_send(struct node *node, struct link_send *link, int64_t now_ns);
+void node_add_receive(struct node *node, struct link_receive *link);
+void node_tick(struct node *node, const struct tick *tick, struct poller *poller);
+/* Time that has passed and will not be caught up. */
+void node_skip(struct node *node, int64_t skipped_ns);
+void node_was_late(struct node *node, int64_t late_ns, bool whole_ticks);
