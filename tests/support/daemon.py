@@ -17,7 +17,7 @@ SANITIZER = re.compile(r'(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime
 
 
 def program(name):
-    for path in (BUILD / name, BUILD / 'src' / name, BUILD / 'src/cli' / name):
+    for path in (BUILD / name, BUILD / 'src/app' / name, BUILD / 'src/cli' / name):
         if path.is_file() and os.access(path, os.X_OK):
             return path
     raise AssertionError(f'there is no {name} in {BUILD}: build it, or set ROCD_BUILD')
