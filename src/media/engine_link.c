@@ -93,6 +93,10 @@ static void open_work(void *arg) {
 
 static void begin_closing(struct link_record *record);
 
+static void apply_gain(struct link_record *record) {
+    gain_set(record->send ? &record->send->gain : &record->receive->gain, record->gain_db, record->muted);
+}
+
 static void on_opened(void *arg) {
     struct link_record *record = arg;
     if (is_orphan(record))
@@ -109,6 +113,7 @@ static void on_opened(void *arg) {
         return;
     }
     record->state = RECORD_LIVE;
+    apply_gain(record); /* it may have changed meanwhile */
     record->encoder = record->send ? record->send->encoder : nullptr;
     record->decoder = record->receive ? record->receive->decoder : nullptr;
     media_thread_command(record->node->thread, &(struct command){
@@ -149,6 +154,8 @@ uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct
     record->id = engine_new_id(engine);
     record->state = RECORD_OPENING;
     record->config = *config;
+    record->gain_db = config->gain_db;
+    record->muted = config->muted;
     record->path = path;
     record->added = done;
     record->added_arg = arg;
@@ -348,12 +355,11 @@ void engine_set_gain(struct engine *engine, uint32_t link, double gain_db, bool 
     struct link_record *record = find_link(engine, link);
     if (!record)
         return;
-    record->config.gain_db = gain_db;
-    record->config.muted = muted;
-    /* while a worker builds the link, it is read there: the new gain is set when the link is live */
-    if (record->state == RECORD_OPENING || record->state == RECORD_CLOSING)
-        return;
-    gain_set(record->send ? &record->send->gain : &record->receive->gain, gain_db, muted);
+    record->gain_db = gain_db;
+    record->muted = muted;
+    /* while a worker builds or closes the link it is not ours; the new gain is set when it is live */
+    if (record->state == RECORD_LIVE || record->state == RECORD_LEAVING)
+        apply_gain(record);
 }
 
 #define LOAD(counter) atomic_load_explicit(&(counter), memory_order_relaxed)

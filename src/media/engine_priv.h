@@ -63,6 +63,8 @@ struct link_record {
     struct codec_encoder *encoder;
     struct codec_decoder *decoder;
     int64_t end_to_end_ns;
+    double gain_db; /* wanted now; `config` has that of the beginning */
+    bool muted;
     bool remove_wanted;  /* while it is still being opened */
     bool gone;           /* the media thread has let go */
     bool decoder_wanted; /* as soon as the last one is closed */

@@ -7,7 +7,9 @@
 
 /* Trouble on arrival is heard one target latency later; sessions that restart take somewhat longer. */
 constexpr int64_t SLACK_NS = 150 * NS_PER_MS;
-constexpr int64_t HOLE_GRAIN_NS = 10 * NS_PER_MS;
+/* How long a suspicion waits at least, and how many of them there are in that time. */
+constexpr int64_t WAIT_MIN_NS = 300 * NS_PER_MS;
+constexpr int64_t GRAINS = 48;
 
 static void count(_Atomic uint64_t *counter, uint64_t n) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
@@ -30,6 +32,11 @@ static void blame(struct ledger *ledger, enum ledger_blame who, uint64_t frames,
 
 static int64_t echo_ns(const struct ledger *ledger) {
     return ledger->config.target_latency_ns + SLACK_NS;
+}
+
+static int64_t wait_ns(const struct ledger *ledger) {
+    int64_t half = ledger->config.target_latency_ns / 2;
+    return half > WAIT_MIN_NS ? half : WAIT_MIN_NS;
 }
 
 /* ---- trouble ---- */
@@ -55,30 +62,46 @@ static void watch_pause(struct ledger *ledger, int64_t last_packet_ns, int64_t n
         ledger->pause_end_ns = 0; /* pauses that follow each other closely are one */
     } else if (ledger->pause_begin_ns && !ledger->pause_end_ns) {
         ledger->pause_end_ns = now_ns;
-    } else if (ledger->pause_end_ns && now_ns > ledger->pause_end_ns + echo_ns(ledger) + LEDGER_WAIT_NS) {
+    } else if (ledger->pause_end_ns && now_ns > ledger->pause_end_ns + echo_ns(ledger) + wait_ns(ledger)) {
         judge_pause(ledger);
     }
 }
 
-static void watch_packets(struct ledger *ledger, uint64_t missing, uint64_t late, int64_t now_ns) {
-    /* the counters belong to a session: with the next one they may start anew */
-    uint64_t new_missing = missing > ledger->missing ? missing - ledger->missing : 0;
-    uint64_t new_late = late > ledger->late ? late - ledger->late : 0;
-    ledger->missing = missing;
-    ledger->late = late;
-    if (!new_missing && !new_late)
+/* The lowest figure of the last target latency and a quarter; 0 while less time has been seen. */
+static uint64_t missing_for_good(struct ledger *ledger, uint64_t missing, int64_t now_ns) {
+    int64_t bucket_ns = ledger->config.target_latency_ns / 4 + 1;
+    if (now_ns >= ledger->bucket_end_ns) {
+        for (size_t i = LEDGER_BUCKETS - 1; i > 0; i--)
+            ledger->lowest[i] = ledger->lowest[i - 1];
+        ledger->lowest[0] = missing;
+        ledger->bucket_end_ns = now_ns + bucket_ns;
+        if (ledger->n_buckets < LEDGER_BUCKETS)
+            ledger->n_buckets++;
+    }
+    if (missing < ledger->lowest[0])
+        ledger->lowest[0] = missing;
+    if (ledger->n_buckets < LEDGER_BUCKETS)
+        return 0;
+    uint64_t lowest = missing;
+    for (size_t i = 0; i < LEDGER_BUCKETS; i++)
+        lowest = ledger->lowest[i] < lowest ? ledger->lowest[i] : lowest;
+    return lowest;
+}
+
+static void watch_packets(struct ledger *ledger, uint64_t missing_now, int64_t now_ns) {
+    uint64_t missing = missing_for_good(ledger, missing_now, now_ns);
+    if (missing <= ledger->missing)
         return;
-    if (now_ns - ledger->network_ns > echo_ns(ledger) + LEDGER_WAIT_NS)
+    uint64_t n_new = missing - ledger->missing;
+    ledger->missing = missing;
+    if (now_ns - ledger->missing_ns > echo_ns(ledger) + wait_ns(ledger))
         ledger->network_frames = 0;
-    ledger->network_ns = now_ns;
-    if (new_missing)
-        ledger->missing_ns = now_ns;
-    ledger->network_frames +=
-        (double)(new_missing + new_late) * (double)ledger->config.packet_length_ns * 1e-9 * ledger->config.rate_hz;
+    ledger->missing_ns = now_ns;
+    ledger->network_frames += (double)n_new * (double)ledger->config.packet_length_ns * 1e-9 * ledger->config.rate_hz;
 }
 
 void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64_t now_ns) {
-    watch_packets(ledger, news->missing, news->late, now_ns);
+    watch_packets(ledger, news->missing, now_ns);
     watch_pause(ledger, news->last_packet_ns, now_ns);
     if (news->stall_end_ns > ledger->stall_end_ns && news->stall_ns >= ledger->config.target_latency_ns / 2) {
         ledger->stall_begin_ns = news->stall_end_ns - news->stall_ns;
@@ -100,7 +123,7 @@ static void judge(struct ledger *ledger, const struct ledger_hole *hole) {
         ledger->pause_stalls += hole->stalls;
         return;
     }
-    if (ledger->network_ns && ledger->network_ns >= hole->at_ns - echo && ledger->network_frames >= 1) {
+    if (ledger->missing_ns && ledger->missing_ns >= hole->at_ns - echo && ledger->network_frames >= 1) {
         double explained = hole->frames < ledger->network_frames ? hole->frames : ledger->network_frames;
         ledger->network_frames -= explained;
         blame(ledger, LEDGER_NETWORK, (uint64_t)explained, hole->stalls);
@@ -117,7 +140,7 @@ static void judge_until(struct ledger *ledger, int64_t until_ns) {
 
 static void suspect(struct ledger *ledger, uint64_t frames, uint32_t stalls, int64_t now_ns) {
     size_t last = (ledger->first_hole + ledger->n_holes - 1) % LEDGER_HOLES_MAX;
-    bool is_near = ledger->n_holes && now_ns - ledger->holes[last].at_ns < HOLE_GRAIN_NS;
+    bool is_near = ledger->n_holes && now_ns - ledger->holes[last].at_ns < wait_ns(ledger) / GRAINS;
     if (!is_near && ledger->n_holes == LEDGER_HOLES_MAX)
         judge_until(ledger, ledger->holes[ledger->first_hole].at_ns);
     if (!is_near) {
@@ -156,7 +179,7 @@ bool ledger_sound(struct ledger *ledger, const float *frames, size_t n, size_t n
     }
     if (due && suspicious)
         suspect(ledger, suspicious, stalls, now_ns);
-    judge_until(ledger, now_ns - LEDGER_WAIT_NS);
+    judge_until(ledger, now_ns - wait_ns(ledger));
     return any_sound;
 }
 

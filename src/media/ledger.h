@@ -10,16 +10,14 @@
  * A decoder gives exact zeros where sound is missing, and also where the sender sends silence. So zeros in all channels
  * for a millisecond are a *suspicion* only; it becomes a loss when there was trouble near it:
  *   machine  some media thread of ours came late by half the target latency or more, or skipped time
- *   network  the gate says that packets never came (after repair) or came too late
+ *   network  the gate says that packets never came, and were not repaired
  *   sender   no packets at all for a while, and none turned out to be missing afterwards
- * Suspicions wait for a moment (LEDGER_WAIT_NS) before they are judged, because the gate needs time to know whether a
- * packet is lost; holes in a pause of the sender wait until the pause is over. Silence without trouble is no loss. What
- * plainly missing packets can explain is limited to their length.
+ * Suspicions wait for a moment before they are judged, because the gate needs time to know whether a packet is lost;
+ * holes in a pause of the sender wait until the pause is over. Silence without trouble is no loss. What plainly missing
+ * packets can explain is limited to their length.
  *
  * Life cycle: ledger_init → (ledger_trouble, ledger_sound) each tick. Threads: one media thread; the counters any.
  */
-
-constexpr int64_t LEDGER_WAIT_NS = 300'000'000;
 
 struct ledger_config {
     uint32_t rate_hz; /* of the frames */
@@ -35,8 +33,7 @@ enum ledger_blame { LEDGER_NETWORK, LEDGER_MACHINE, LEDGER_SENDER };
 
 /* What the gate and the threads tell, as of now. */
 struct ledger_news {
-    uint64_t missing;       /* packets that never came, after repair; only grows */
-    uint64_t late;          /* packets that came too late; only grows */
+    uint64_t missing;       /* packets that have not come and cannot be repaired so far; falls when they do or can */
     int64_t last_packet_ns; /* when the last source packet came */
     int64_t stall_end_ns;   /* the last stall of a media thread of ours, 0: none */
     int64_t stall_ns;       /* and how long it was */
@@ -46,7 +43,8 @@ struct ledger_hole {
     int64_t at_ns;
     uint32_t frames, stalls;
 };
-constexpr size_t LEDGER_HOLES_MAX = 64; /* suspicions under way: one per 10 ms of LEDGER_WAIT_NS, and some */
+constexpr size_t LEDGER_HOLES_MAX = 64; /* suspicions under way */
+constexpr size_t LEDGER_BUCKETS = 5;
 
 struct ledger {
     struct ledger_config config;
@@ -55,10 +53,14 @@ struct ledger {
     struct ledger_hole holes[LEDGER_HOLES_MAX];
     size_t first_hole, n_holes;
     uint64_t zero_run; /* frames of silence up to now */
-    uint64_t missing, late;
+    /* Lowest number of missing packets in each fifth of somewhat more than the target latency: what never fell below that
+     * in all of it, is missing for good. */
+    uint64_t lowest[LEDGER_BUCKETS];
+    size_t n_buckets;
+    int64_t bucket_end_ns;
+    uint64_t missing;                     /* for good; only grows */
     double network_frames;                /* what missing packets still explain */
-    int64_t network_ns;                   /* last sign of missing or late packets */
-    int64_t missing_ns;                   /* last sign of missing ones */
+    int64_t missing_ns;                   /* when the last one was found missing for good */
     int64_t pause_begin_ns, pause_end_ns; /* no packets; end 0 while it lasts; begin 0: none */
     uint64_t pause_frames, pause_stalls;  /* holes in it, not yet judged */
     int64_t stall_begin_ns, stall_end_ns; /* of ours, the last one that mattered */

@@ -124,24 +124,33 @@ static void take_packet(struct link_receive *link, const struct tick *tick, cons
         feed(link, tick, packet);
 }
 
-/* When several ticks are caught up at once, everything that came meanwhile waits in the path. It is taken little by
- * little, as it would have been taken in time: all at once, the decoder would see its queue overflow and start anew. */
-static size_t packet_quota(const struct link_receive *link, const struct tick *tick) {
-    if (tick->n_behind == 0)
+/* How many source packets may be taken in this tick. When several ticks are caught up at once, everything that came
+ * meanwhile waits in the path; it is taken little by little, as it would have been taken in time: all at once, the
+ * decoder would see its queue overflow and start anew. */
+static size_t source_quota(struct link_receive *link, const struct tick *tick) {
+    if (tick->n_behind == 0) {
+        link->quota_ns = 0;
         return PACKETS_PER_TICK_MAX;
-    size_t per_tick = (size_t)(tick->length_ns / link->ledger.config.packet_length_ns) + 1;
-    return 2 * per_tick + 1; /* with repair and control packets */
+    }
+    int64_t packet_ns = link->ledger.config.packet_length_ns;
+    link->quota_ns += tick->length_ns;
+    size_t quota = (size_t)(link->quota_ns / packet_ns);
+    link->quota_ns %= packet_ns;
+    return quota;
 }
 
 static void take_packets(struct link_receive *link, const struct tick *tick) {
     if (link->polled && !link->ready)
         return;
-    for (size_t left = packet_quota(link, tick); left > 0 && !has_failed(link);) {
-        size_t wanted = left < TICK_PACKETS ? left : TICK_PACKETS;
+    size_t n_taken = 0;
+    for (size_t quota = source_quota(link, tick); quota > 0 && n_taken < PACKETS_PER_TICK_MAX && !has_failed(link);) {
+        size_t wanted = quota < TICK_PACKETS ? quota : TICK_PACKETS;
         size_t n = link->path->ops->receive(link->path, tick->packets, wanted);
-        for (size_t i = 0; i < n && !has_failed(link); i++)
+        for (size_t i = 0; i < n && !has_failed(link); i++) {
+            quota -= tick->packets[i].iface == MEDIA_SOURCE;
             take_packet(link, tick, &tick->packets[i]);
-        left -= n;
+        }
+        n_taken += n;
         if (n < wanted) {
             link->ready = false;
             break;
@@ -189,7 +198,6 @@ void link_receive_swap_decoder(struct link_receive *link, const struct tick *tic
 static void tell_ledger(struct link_receive *link, const struct tick *tick) {
     struct ledger_news news = {
         .missing = gate_missing(link->gate),
-        .late = atomic_load_explicit(&gate_counters(link->gate)->late, memory_order_relaxed),
         .last_packet_ns = gate_last_packet_ns(link->gate),
         .stall_end_ns = atomic_load_explicit(&tick->stalls->end_ns, memory_order_relaxed),
         .stall_ns = atomic_load_explicit(&tick->stalls->length_ns, memory_order_relaxed),

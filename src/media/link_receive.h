@@ -41,6 +41,7 @@ struct link_receive {
     bool awaiting_decoder;
     bool feedback_known;
     bool told_playing;
+    int64_t quota_ns;        /* while catching up: time whose packets may be taken */
     int64_t first_packet_ns; /* of the playing session */
     union path_address feedback_address;
     struct packet *held; /* owned: LINK_HELD_MAX */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "media/ledger.h"
+
+/* The ledger alone, fed by hand: 48 kHz mono, 5 ms ticks, 100 ms target, 5 ms packets. */
+
+constexpr size_t TICK = 240;
+
+struct scene {
+    struct ledger ledger;
+    struct ledger_news news;
+    int64_t now_ns;
+};
+
+static struct scene scene_new(void) {
+    struct scene scene = {.now_ns = NS_PER_S};
+    ledger_init(&scene.ledger, &(struct ledger_config){.rate_hz = 48000,
+                                                       .target_latency_ns = 100 * NS_PER_MS,
+                                                       .packet_length_ns = 5 * NS_PER_MS});
+    return scene;
+}
+
+/* Some ticks, with sound or without, with packets coming in or not. */
+static void pass(struct scene *scene, int n_ticks, bool sound, bool packets) {
+    float frames[TICK];
+    for (size_t i = 0; i < TICK; i++)
+        frames[i] = sound ? 0.1f : 0;
+    for (; n_ticks > 0; n_ticks--) {
+        scene->now_ns += 5 * NS_PER_MS;
+        if (packets)
+            scene->news.last_packet_ns = scene->now_ns;
+        ledger_trouble(&scene->ledger, &scene->news, scene->now_ns);
+        ledger_sound(&scene->ledger, frames, TICK, 1, true, scene->now_ns);
+    }
+}
+
+static void lost_is(const struct scene *scene, uint64_t network, uint64_t machine, uint64_t sender) {
+    const struct ledger_counters *c = &scene->ledger.counters;
+    assert_int_equal(c->lost_network, network);
+    assert_int_equal(c->lost_machine, machine);
+    assert_int_equal(c->lost_sender, sender);
+    assert_int_equal(c->lost_frames, network + machine + sender);
+}
+
+static void silence_without_trouble_is_no_loss(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    pass(&s, 1000, false, true);
+    pass(&s, 200, true, true);
+    lost_is(&s, 0, 0, 0);
+}
+
+static void missing_packets_explain_as_much_as_they_held(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    s.news.missing = 2;
+    pass(&s, 20, true, true);
+    pass(&s, 2, false, true); /* a target latency later */
+    pass(&s, 200, true, true);
+    lost_is(&s, 2 * TICK, 0, 0);
+    assert_int_equal(s.ledger.counters.stalls, 1);
+    /* one more, and a pause in the music of two seconds just then */
+    s.news.missing = 3;
+    pass(&s, 20, true, true);
+    pass(&s, 400, false, true);
+    pass(&s, 200, true, true);
+    lost_is(&s, 3 * TICK, 0, 0);
+}
+
+static void repaired_packets_explain_nothing(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    for (int i = 0; i < 50; i++) { /* a gap, and its repair 90 ms later */
+        s.news.missing = 1;
+        pass(&s, 18, false, true);
+        s.news.missing = 0;
+        pass(&s, 4, false, true);
+    }
+    lost_is(&s, 0, 0, 0);
+}
+
+static void pause_of_the_sender_is_its_fault(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    pass(&s, 20, true, false);
+    pass(&s, 20, false, false);
+    pass(&s, 10, false, true);
+    pass(&s, 200, true, true);
+    lost_is(&s, 0, 0, 30 * TICK);
+    assert_int_equal(s.ledger.counters.stalls, 1);
+}
+
+static void pause_with_packets_missing_is_the_network(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    pass(&s, 20, true, false);
+    pass(&s, 20, false, false);
+    s.news.missing = 40;
+    pass(&s, 10, false, true);
+    pass(&s, 200, true, true);
+    lost_is(&s, 30 * TICK, 0, 0);
+}
+
+static void gone_sender_settles_the_account(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    pass(&s, 20, true, false);
+    pass(&s, 100, false, false);
+    ledger_sender_gone(&s.ledger);
+    lost_is(&s, 0, 0, 100 * TICK);
+}
+
+static void stall_of_ours_is_ours(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    s.news.stall_end_ns = s.now_ns;
+    s.news.stall_ns = 40 * NS_PER_MS; /* less than half the target: it cannot have cost anything */
+    pass(&s, 4, false, true);
+    pass(&s, 200, true, true);
+    lost_is(&s, 0, 0, 0);
+    s.news.stall_end_ns = s.now_ns;
+    s.news.stall_ns = 150 * NS_PER_MS;
+    pass(&s, 10, false, true);
+    pass(&s, 200, true, true);
+    lost_is(&s, 0, 10 * TICK, 0);
+    ledger_skipped(&s.ledger, 1000);
+    lost_is(&s, 0, 10 * TICK + 1000, 0);
+}
+
+static void short_zeros_belong_to_the_sound(void **) {
+    struct scene s = scene_new();
+    s.news.stall_ns = NS_PER_S;
+    s.news.stall_end_ns = s.now_ns;
+    float frames[TICK] = {};
+    for (size_t i = 0; i < TICK; i += 40) /* less than a millisecond of zeros each */
+        frames[i] = 0.5f;
+    ledger_trouble(&s.ledger, &s.news, s.now_ns);
+    assert_true(ledger_sound(&s.ledger, frames, TICK, 1, true, s.now_ns));
+    pass(&s, 200, true, true);
+    lost_is(&s, 0, 0, 0);
+}
+
+static void nothing_is_due_before_the_session_plays(void **) {
+    struct scene s = scene_new();
+    float frames[TICK] = {};
+    s.news.missing = 100;
+    for (int i = 0; i < 100; i++) {
+        s.now_ns += 5 * NS_PER_MS;
+        ledger_trouble(&s.ledger, &s.news, s.now_ns);
+        assert_false(ledger_sound(&s.ledger, frames, TICK, 1, false, s.now_ns));
+    }
+    pass(&s, 200, true, true);
+    lost_is(&s, 0, 0, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silence_without_trouble_is_no_loss),
+        cmocka_unit_test(missing_packets_explain_as_much_as_they_held),
+        cmocka_unit_test(repaired_packets_explain_nothing),
+        cmocka_unit_test(pause_of_the_sender_is_its_fault),
+        cmocka_unit_test(pause_with_packets_missing_is_the_network),
+        cmocka_unit_test(gone_sender_settles_the_account),
+        cmocka_unit_test(stall_of_ours_is_ours),
+        cmocka_unit_test(short_zeros_belong_to_the_sound),
+        cmocka_unit_test(nothing_is_due_before_the_session_plays),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/loop_uv.h"
+#include "media/engine.h"
+#include "support/fake_audio.h"
+
+/*
+ * The engine with real threads, in real time: hand-over between the core, workers and media threads. For the thread
+ * sanitizer above all; what the sound must be like is tested on virtual time.
+ */
+
+constexpr size_t N_STREAMS = 6;
+constexpr int64_t DEADLINE_NS = 60 * NS_PER_S;
+constexpr int ROUNDS = 3;
+
+struct stream {
+    struct bed *bed;
+    struct fake_source source;
+    struct fake_sink sink;
+    uint32_t source_node, sink_node, send, receive;
+    int n_started;
+};
+
+struct bed {
+    struct loop_uv *uv;
+    struct codec *codec;
+    struct engine *engine;
+    struct stream streams[N_STREAMS];
+    int n_removed, n_wanted;
+    int round;
+    bool timed_out;
+    struct loop_timer deadline, poll;
+};
+
+static void on_deadline(void *arg) {
+    struct bed *bed = arg;
+    bed->timed_out = true;
+    loop_uv_stop(bed->uv);
+}
+
+static void run_until_stopped(struct bed *bed) {
+    loop_uv_run(bed->uv);
+    assert_false(bed->timed_out);
+}
+
+static struct codec_settings settings(void) {
+    const struct codec_encoding *encoding = codec_encoding_by_name("l16/48000/2");
+    return (struct codec_settings){
+        .wire_rate_hz = 48000,
+        .wire_channels = 2,
+        .payload_type = encoding->payload_type,
+        .fec = CODEC_FEC_RS8M,
+        .fec_source_packets = 10,
+        .fec_repair_packets = 5,
+        .packet_length_ns = 5 * NS_PER_MS / 2,
+        .target_latency_ns = 50 * NS_PER_MS,
+        .latency_profile = CODEC_LATENCY_GRADUAL,
+        .resampler = CODEC_RESAMPLER_MEDIUM,
+        .control = true,
+    };
+}
+
+static void on_added(void *, uint32_t, enum err result, const struct err_info *) {
+    assert_int_equal(result, ERR_OK);
+}
+
+static void add_link_pair(struct bed *bed, struct stream *s) {
+    struct path *sending = nullptr, *receiving = nullptr;
+    assert_int_equal(path_memory_open(&sending, &receiving, nullptr), ERR_OK);
+    struct engine_link_config config = {
+        .settings = settings(), .receiving = true, .gate = {.trusted_path = true, .release_ns = 100 * NS_PER_MS}};
+    s->receive = engine_add_link_take(bed->engine, s->sink_node, &config, receiving, on_added, bed);
+    config.receiving = false;
+    s->send = engine_add_link_take(bed->engine, s->source_node, &config, sending, on_added, bed);
+    engine_set_gain(bed->engine, s->send, -1, false);
+}
+
+static struct stream *stream_of(struct bed *bed, uint32_t link) {
+    for (size_t i = 0; i < N_STREAMS; i++)
+        if (bed->streams[i].receive == link)
+            return &bed->streams[i];
+    return nullptr;
+}
+
+static void ask_everything(struct bed *bed) {
+    for (size_t i = 0; i < N_STREAMS; i++) {
+        struct engine_link_status link;
+        struct engine_node_status node;
+        (void)engine_link_status(bed->engine, bed->streams[i].receive, &link);
+        (void)engine_link_status(bed->engine, bed->streams[i].send, &link);
+        (void)engine_node_status(bed->engine, bed->streams[i].sink_node, &node);
+        (void)engine_node_status(bed->engine, bed->streams[i].source_node, &node);
+        engine_set_gain(bed->engine, bed->streams[i].receive, -3, i % 2);
+    }
+}
+
+static void on_poll(void *arg) {
+    struct bed *bed = arg;
+    ask_everything(bed);
+    loop_timer_start(loop_uv_loop(bed->uv), &bed->poll, 20 * NS_PER_MS);
+}
+
+static void on_removed(void *arg) {
+    struct bed *bed = arg;
+    if (++bed->n_removed == bed->n_wanted)
+        loop_uv_stop(bed->uv);
+}
+
+/* Each receiving link that has started is taken down and set up again, a few times. */
+static void on_event(void *arg, const struct engine_event *event) {
+    struct bed *bed = arg;
+    struct stream *s = stream_of(bed, event->link);
+    assert_int_not_equal(event->kind, ENGINE_LINK_FAILED);
+    assert_int_not_equal(event->kind, ENGINE_NODE_FAILED);
+    if (event->kind != ENGINE_LINK_STARTED || !s)
+        return;
+    if (++s->n_started < ROUNDS) {
+        engine_remove_link(bed->engine, s->receive, nullptr, nullptr);
+        engine_remove_link(bed->engine, s->send, nullptr, nullptr);
+        add_link_pair(bed, s);
+        return;
+    }
+    for (size_t i = 0; i < N_STREAMS; i++)
+        if (bed->streams[i].n_started < ROUNDS)
+            return;
+    loop_uv_stop(bed->uv);
+}
+
+static int bed_setup(void **state) {
+    struct bed *bed = calloc(1, sizeof *bed);
+    assert_int_equal(loop_uv_create(&bed->uv, nullptr), ERR_OK);
+    assert_int_equal(roc_codec_create((struct log){}, &bed->codec, nullptr), ERR_OK);
+    struct engine_config config = {
+        .clock = clock_system(), .loop = loop_uv_loop(bed->uv), .codec = bed->codec, .n_threads = 3, .realtime = true};
+    assert_int_equal(engine_create(&config, on_event, bed, &bed->engine, nullptr), ERR_OK);
+    for (size_t i = 0; i < N_STREAMS; i++) {
+        struct stream *s = &bed->streams[i];
+        s->bed = bed;
+        fake_source_init(&s->source, 48000, 2, fake_steady);
+        fake_sink_init(&s->sink, 48000, 2, 48000);
+        assert_int_equal(engine_add_node_take(bed->engine, &s->source.stream, AUDIO_INPUT, &s->source_node, nullptr),
+                         ERR_OK);
+        assert_int_equal(engine_add_node_take(bed->engine, &s->sink.stream, AUDIO_OUTPUT, &s->sink_node, nullptr),
+                         ERR_OK);
+        add_link_pair(bed, s);
+    }
+    bed->deadline = (struct loop_timer){.fire = on_deadline, .arg = bed};
+    bed->poll = (struct loop_timer){.fire = on_poll, .arg = bed};
+    loop_timer_start(loop_uv_loop(bed->uv), &bed->deadline, DEADLINE_NS);
+    loop_timer_start(loop_uv_loop(bed->uv), &bed->poll, NS_PER_MS);
+    *state = bed;
+    return 0;
+}
+
+static int bed_teardown(void **state) {
+    struct bed *bed = *state;
+    loop_timer_stop(loop_uv_loop(bed->uv), &bed->deadline);
+    loop_timer_stop(loop_uv_loop(bed->uv), &bed->poll);
+    engine_destroy(bed->engine);
+    bed->codec->ops->close(bed->codec);
+    loop_uv_destroy(bed->uv);
+    for (size_t i = 0; i < N_STREAMS; i++) {
+        assert_true(bed->streams[i].sink.closed && bed->streams[i].source.closed);
+        fake_sink_finish(&bed->streams[i].sink);
+    }
+    free(bed);
+    return 0;
+}
+
+static void links_come_and_go(void **state) {
+    struct bed *bed = *state;
+    run_until_stopped(bed);
+    bed->n_wanted = 2 * N_STREAMS;
+    for (size_t i = 0; i < N_STREAMS; i++) { /* nodes take their links along */
+        engine_remove_node(bed->engine, bed->streams[i].sink_node, on_removed, bed);
+        engine_remove_node(bed->engine, bed->streams[i].source_node, on_removed, bed);
+    }
+    run_until_stopped(bed);
+    for (size_t i = 0; i < N_STREAMS; i++) {
+        assert_true(bed->streams[i].sink.closed && bed->streams[i].source.closed);
+        assert_true(fake_sink_find(&bed->streams[i].sink, 0, 0.01f) < bed->streams[i].sink.n);
+    }
+}
+
+/* The sender starts anew on the same path: decoders are built and swapped while everything plays. */
+static void engine_goes_while_everything_plays(void **state) {
+    struct bed *bed = *state;
+    run_until_stopped(bed);
+}
+
+static void engine_goes_while_links_are_opened(void **) {
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(links_come_and_go, bed_setup, bed_teardown),
+        cmocka_unit_test_setup_teardown(engine_goes_while_everything_plays, bed_setup, bed_teardown),
+        cmocka_unit_test_setup_teardown(engine_goes_while_links_are_opened, bed_setup, bed_teardown),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
