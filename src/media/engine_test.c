@@ -217,6 +217,7 @@ static void first_sound_comes_after_the_target_latency(void **state) {
     assert_true(status.playing);
     assert_int_equal(status.lost_frames, 0);
     assert_int_equal(status.sessions, 1);
+    assert_int_equal(status.lost, 0);
     assert_true(status.level_dbfs[0] > -7 && status.level_dbfs[0] < -5);
 }
 

@@ -175,7 +175,8 @@ static bool is_latched_host(const struct gate *gate, const struct packet *packet
 
 /* Starts counting at this packet. */
 static void restart_counting(struct gate *gate, const struct rtp_source *source, int64_t arrival_ns) {
-    settle_all(gate);
+    if (gate->known)
+        settle_all(gate); /* before the first sender there is nothing to settle, and no packet 0 that was lost */
     gate->max_seq = ((uint64_t)1 << 32) + source->seq;
     gate->expired = gate->max_seq + 1;
     memset(gate->came, 0, sizeof gate->came);
