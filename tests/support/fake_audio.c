@@ -71,6 +71,10 @@ float fake_silence(int64_t, uint32_t) {
     return 0;
 }
 
+float fake_square(int64_t frame, uint32_t) {
+    return frame & 64 ? 0.25f : -0.25f;
+}
+
 size_t fake_sink_zeros(const struct fake_sink *sink, size_t from, size_t to, size_t min_run) {
     size_t zeros = 0, run = 0;
     for (size_t i = from; i <= to; i++) {

@@ -36,6 +36,8 @@ float fake_steady(int64_t frame, uint32_t channel);
 /* One full frame every half second at 48 kHz, silence in between. */
 float fake_impulses(int64_t frame, uint32_t channel);
 float fake_silence(int64_t frame, uint32_t channel);
+/* Costs next to nothing to make. */
+float fake_square(int64_t frame, uint32_t channel);
 
 /* Frames of exact zeros in channel 0, in runs of at least min_run. */
 size_t fake_sink_zeros(const struct fake_sink *sink, size_t from, size_t to, size_t min_run);
