@@ -158,12 +158,26 @@ static bool is_silent(const float *frame, size_t n_channels) {
     return true;
 }
 
+/* The usual case: sound everywhere. A run of silence that matters would hold one of the frames looked at; all that is
+ * left to find is how the frames end. */
+static bool is_all_sound(struct ledger *ledger, const float *frames, size_t n, size_t n_channels, uint64_t shortest) {
+    for (size_t i = 0; i < n; i += shortest)
+        if (is_silent(frames + i * n_channels, n_channels))
+            return false;
+    uint64_t run = 0;
+    while (run < n && is_silent(frames + (n - 1 - run) * n_channels, n_channels))
+        run++;
+    ledger->zero_run = run;
+    return true;
+}
+
 bool ledger_sound(struct ledger *ledger, const float *frames, size_t n, size_t n_channels, bool due, int64_t now_ns) {
     uint64_t shortest = ledger->config.rate_hz / 1000; /* below a millisecond a run of zeros is part of the sound */
     uint64_t suspicious = 0;
     uint32_t stalls = 0;
-    bool any_sound = false;
-    for (size_t i = 0; i < n; i++) {
+    bool all_sound = n > 0 && is_all_sound(ledger, frames, n, n_channels, shortest);
+    bool any_sound = all_sound;
+    for (size_t i = 0; i < n && !all_sound; i++) {
         if (!is_silent(frames + i * n_channels, n_channels)) {
             ledger->zero_run = 0;
             any_sound = true;

@@ -147,6 +147,27 @@ static void short_zeros_belong_to_the_sound(void **) {
     lost_is(&s, 0, 0, 0);
 }
 
+/* Holes of every length at every place, across ticks: the quick look and the slow one must find the same. */
+static void holes_are_found_wherever_they_are(void **) {
+    for (size_t len = 1; len < 300; len += 7)
+        for (size_t at = 0; at < TICK; at += 11) {
+            struct scene s = scene_new();
+            s.news.stall_ns = NS_PER_S;
+            s.news.stall_end_ns = s.now_ns + 10 * NS_PER_MS;
+            float frames[4 * TICK];
+            for (size_t i = 0; i < 4 * TICK; i++)
+                frames[i] = i >= TICK + at && i < TICK + at + len ? 0 : 0.1f;
+            for (size_t tick = 0; tick < 4; tick++) {
+                s.now_ns += 5 * NS_PER_MS;
+                ledger_trouble(&s.ledger, &s.news, s.now_ns);
+                (void)ledger_sound(&s.ledger, frames + tick * TICK, TICK, 1, true, s.now_ns);
+            }
+            pass(&s, 200, true, true);
+            lost_is(&s, 0, len >= 48 ? len : 0, 0);
+            assert_int_equal(s.ledger.counters.stalls, len >= 48);
+        }
+}
+
 static void nothing_is_due_before_the_session_plays(void **) {
     struct scene s = scene_new();
     float frames[TICK] = {};
@@ -170,6 +191,7 @@ int main(void) {
         cmocka_unit_test(gone_sender_settles_the_account),
         cmocka_unit_test(stall_of_ours_is_ours),
         cmocka_unit_test(short_zeros_belong_to_the_sound),
+        cmocka_unit_test(holes_are_found_wherever_they_are),
         cmocka_unit_test(nothing_is_due_before_the_session_plays),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

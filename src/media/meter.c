@@ -5,24 +5,39 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static void peaks_stereo(float *peaks, const float *frames, size_t n) {
-    float left = 0, right = 0;
-    for (size_t i = 0; i < n; i++) {
-        float l = fabsf(frames[2 * i]), r = fabsf(frames[2 * i + 1]);
-        left = l > left ? l : left;
-        right = r > right ? r : right;
+/* Eight samples at once, as the bits of their absolute values, which sort like the values. Written out, because compilers
+ * do not dare to reorder maxima of floats. */
+typedef int32_t lanes [[gnu::vector_size(32)]];
+constexpr size_t N_LANES = 8;
+constexpr int32_t ABSOLUTE = 0x7fffffff;
+
+/* n_channels divides N_LANES, so lane i always holds channel i % n_channels. Returns how many frames it has seen. */
+static size_t peaks_by_lanes(float *peaks, const float *frames, size_t n, size_t n_channels) {
+    size_t n_rounds = n * n_channels / N_LANES;
+    lanes highest = {};
+    for (size_t i = 0; i < n_rounds; i++) {
+        lanes samples;
+        memcpy(&samples, frames + i * N_LANES, sizeof samples);
+        samples &= ABSOLUTE;
+        lanes higher = samples > highest;
+        highest = (samples & higher) | (highest & ~higher);
     }
-    peaks[0] = left;
-    peaks[1] = right;
+    for (size_t i = 0; i < N_LANES; i++) {
+        int32_t bits = highest[i];
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        float *peak = &peaks[i % n_channels];
+        *peak = value > *peak ? value : *peak;
+    }
+    return n_rounds * N_LANES / n_channels;
 }
 
 void meter_peaks(float *peaks, const float *frames, size_t n, size_t n_channels) {
-    if (n_channels == 2) {
-        peaks_stereo(peaks, frames, n);
-        return;
-    }
     memset(peaks, 0, n_channels * sizeof *peaks);
-    for (size_t i = 0; i < n; i++)
+    size_t i = 0;
+    if (N_LANES % n_channels == 0)
+        i = peaks_by_lanes(peaks, frames, n, n_channels);
+    for (; i < n; i++)
         for (size_t c = 0; c < n_channels; c++) {
             float value = fabsf(frames[i * n_channels + c]);
             peaks[c] = value > peaks[c] ? value : peaks[c];

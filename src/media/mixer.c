@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "media/meter.h"
+
 /* Up to here (-1 dBFS) a sample is left alone even in a tick that clips. */
 constexpr float KNEE = 0.891f;
 
@@ -43,13 +45,11 @@ void mixer_add(struct mixer *mixer, const float *frames) {
     }
 }
 
-static bool clips(const float *samples, size_t n) {
-    float peak = 0;
-    for (size_t i = 0; i < n; i++) {
-        float value = fabsf(samples[i]);
-        peak = value > peak ? value : peak;
-    }
-    return peak > 1;
+static bool clips(const float *peaks, size_t n_channels) {
+    for (size_t c = 0; c < n_channels; c++)
+        if (peaks[c] > 1)
+            return true;
+    return false;
 }
 
 static float bend(float x) {
@@ -59,14 +59,16 @@ static float bend(float x) {
     return copysignf(KNEE + (1 - KNEE) * tanhf((size - KNEE) / (1 - KNEE)), x);
 }
 
-const float *mixer_end(struct mixer *mixer) {
+const float *mixer_end(struct mixer *mixer, float *ret_peaks) {
     size_t n_samples = mixer->n * mixer->n_channels;
     if (mixer->n_inputs == 0)
         memset(mixer->frames, 0, n_samples * sizeof *mixer->frames);
     const float *sum = mixer->only ? mixer->only : mixer->frames;
-    if (!clips(sum, n_samples))
+    meter_peaks(ret_peaks, sum, mixer->n, mixer->n_channels);
+    if (!clips(ret_peaks, mixer->n_channels))
         return sum;
     for (size_t i = 0; i < n_samples; i++)
         mixer->frames[i] = bend(sum[i]);
+    meter_peaks(ret_peaks, mixer->frames, mixer->n, mixer->n_channels);
     return mixer->frames;
 }

@@ -24,5 +24,5 @@ void mixer_finish(struct mixer *mixer);
 
 void mixer_begin(struct mixer *mixer, size_t n);
 void mixer_add(struct mixer *mixer, const float *frames);
-/* n × n_channels, valid until the next mixer_begin. */
-const float *mixer_end(struct mixer *mixer);
+/* n × n_channels, valid until the next mixer_begin, and the peak of each channel. */
+const float *mixer_end(struct mixer *mixer, float *ret_peaks);

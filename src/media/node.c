@@ -164,12 +164,9 @@ static void tick_sink(struct node *node, const struct tick *tick, struct poller 
             mixer_add(&node->mixer, frames);
     }
     if (n > 0) {
-        const float *mixed = mixer_end(&node->mixer);
-        if (node->mixer.n_inputs > 0) {
-            float peaks[ENGINE_CHANNELS_MAX];
-            meter_peaks(peaks, mixed, n, n_channels);
-            meter_add(&node->meter, peaks, n_channels);
-        }
+        float peaks[ENGINE_CHANNELS_MAX];
+        const float *mixed = mixer_end(&node->mixer, peaks);
+        meter_add(&node->meter, peaks, n_channels);
         node->stream->ops->write(node->stream, mixed, n);
     }
     /* only now: the mix may have used the link's memory */
