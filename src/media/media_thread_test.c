@@ -193,10 +193,87 @@ static void links_come_and_go(void **state) {
     }
 }
 
-/* The sender starts anew on the same path: decoders are built and swapped while everything plays. */
 static void engine_goes_while_everything_plays(void **state) {
     struct bed *bed = *state;
     run_until_stopped(bed);
+}
+
+/* ---- a sender that starts anew: a decoder is built and swapped in while the link plays ---- */
+
+struct restart {
+    struct bed bed;
+    struct path_udp_config remote;
+    uint32_t source, receive, send;
+    struct fake_source source_stream;
+    struct fake_sink sink_stream;
+};
+
+static void restart_send(struct restart *r) {
+    struct path *sender = nullptr;
+    struct engine_link_config config = {.settings = settings()};
+    assert_int_equal(path_udp_open_sender(&r->remote, &sender, nullptr), ERR_OK);
+    r->send = engine_add_link_take(r->bed.engine, r->source, &config, sender, on_added, r);
+}
+
+static void on_sender_gone(void *arg) {
+    restart_send(arg);
+}
+
+static void on_restart_event(void *arg, const struct engine_event *event) {
+    struct restart *r = arg;
+    assert_int_not_equal(event->kind, ENGINE_LINK_FAILED);
+    if (event->kind == ENGINE_LINK_STARTED && event->link == r->receive && r->bed.round++ == 0)
+        engine_remove_link(r->bed.engine, r->send, on_sender_gone, r);
+}
+
+static void on_restart_poll(void *arg) {
+    struct restart *r = arg;
+    struct engine_link_status status;
+    assert_true(engine_link_status(r->bed.engine, r->receive, &status));
+    if (status.sessions == 2 && status.level_dbfs[0] > -60 && ++r->bed.n_wanted > 10)
+        loop_uv_stop(r->bed.uv);
+    loop_timer_start(loop_uv_loop(r->bed.uv), &r->bed.poll, 20 * NS_PER_MS);
+}
+
+static void open_receiver(struct restart *r, uint32_t sink) {
+    struct path *receiver = nullptr;
+    for (enum media_iface i = 0; i < MEDIA_N_IFACES; i++)
+        assert_int_equal(path_address_resolve("127.0.0.1", 0, &r->remote.address[i], nullptr), ERR_OK);
+    assert_int_equal(path_udp_open_receiver(&r->remote, &receiver, nullptr), ERR_OK);
+    for (enum media_iface i = 0; i < MEDIA_N_IFACES; i++)
+        r->remote.address[i].v4.sin_port = htons(receiver->ops->local_port(receiver, i));
+    struct engine_link_config config = {.settings = settings(), .receiving = true};
+    r->receive = engine_add_link_take(r->bed.engine, sink, &config, receiver, on_added, r);
+}
+
+static void sender_that_starts_anew_is_heard(void **) {
+    struct restart *r = calloc(1, sizeof *r);
+    struct bed *bed = &r->bed;
+    assert_int_equal(loop_uv_create(&bed->uv, nullptr), ERR_OK);
+    assert_int_equal(roc_codec_create((struct log){}, &bed->codec, nullptr), ERR_OK);
+    struct engine_config config = {
+        .clock = clock_system(), .loop = loop_uv_loop(bed->uv), .codec = bed->codec, .n_threads = 2};
+    assert_int_equal(engine_create(&config, on_restart_event, r, &bed->engine, nullptr), ERR_OK);
+    fake_source_init(&r->source_stream, 48000, 2, fake_steady);
+    fake_sink_init(&r->sink_stream, 48000, 2, 48000);
+    uint32_t sink = 0;
+    assert_int_equal(engine_add_node_take(bed->engine, &r->source_stream.stream, AUDIO_INPUT, &r->source, nullptr),
+                     ERR_OK);
+    assert_int_equal(engine_add_node_take(bed->engine, &r->sink_stream.stream, AUDIO_OUTPUT, &sink, nullptr), ERR_OK);
+    open_receiver(r, sink);
+    restart_send(r);
+    bed->deadline = (struct loop_timer){.fire = on_deadline, .arg = bed};
+    bed->poll = (struct loop_timer){.fire = on_restart_poll, .arg = r};
+    loop_timer_start(loop_uv_loop(bed->uv), &bed->deadline, DEADLINE_NS);
+    loop_timer_start(loop_uv_loop(bed->uv), &bed->poll, NS_PER_MS);
+    run_until_stopped(bed);
+    loop_timer_stop(loop_uv_loop(bed->uv), &bed->deadline);
+    loop_timer_stop(loop_uv_loop(bed->uv), &bed->poll);
+    engine_destroy(bed->engine);
+    bed->codec->ops->close(bed->codec);
+    loop_uv_destroy(bed->uv);
+    fake_sink_finish(&r->sink_stream);
+    free(r);
 }
 
 static void engine_goes_while_links_are_opened(void **) {
@@ -207,6 +284,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(links_come_and_go, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(engine_goes_while_everything_plays, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(engine_goes_while_links_are_opened, bed_setup, bed_teardown),
+        cmocka_unit_test(sender_that_starts_anew_is_heard),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
