@@ -26,7 +26,8 @@ struct loop;
  * single-producer rings, and what a media thread has let go is closed on a worker.
  *
  * Life cycle: engine_create → add nodes, add links … remove links, remove nodes → engine_destroy (which removes what is
- * left). Threads: all functions on the core thread, unless said otherwise. Callbacks come on the core thread.
+ * left; callbacks of what is under way then do not come any more). Threads: all functions on the core thread, unless
+ * said otherwise. Callbacks come on the core thread; they may call any function here but engine_destroy.
  */
 struct engine;
 
@@ -70,7 +71,8 @@ void engine_step(struct engine *engine, int64_t now_ns);
 /* Takes the stream (also on failure). */
 enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream, enum audio_direction direction,
                               uint32_t *ret_node, struct err_info *reterr);
-/* Its links must be gone or going. The stream is closed on a worker, then done(arg) on the core; done may be nullptr. */
+/* Its links go with it, if they have not gone. The stream is closed on a worker, then done(arg) on the core; done may be
+ * nullptr, and comes for a node that does not exist as well. */
 void engine_remove_node(struct engine *engine, uint32_t node, void (*done)(void *arg), void *arg);
 
 constexpr size_t ENGINE_CHANNELS_MAX = 16;
@@ -103,7 +105,8 @@ struct engine_link_config {
 };
 
 /* Takes the path (also on failure). Opens encoder or decoder on a worker and puts the link on its node; done() tells on
- * the core how that went (never from inside this call). */
+ * the core how that went (never from inside this call); after a failure the link is gone. engine_remove_link before that
+ * cancels done(). 0 and no done(): out of memory. */
 typedef void (*engine_link_done_fn)(void *arg, uint32_t link, enum err result, const struct err_info *info);
 uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct engine_link_config *config,
                               struct path *path, engine_link_done_fn done, void *arg);
