@@ -50,8 +50,10 @@ enum err guard_host(const char *host, struct err_info *reterr) {
     return ERR_OK;
 }
 
-enum err guard_origin(const char *host, const char *origin, const char *sec_fetch_site, struct err_info *reterr) {
-    if (sec_fetch_site && strcmp(sec_fetch_site, "same-origin") != 0 && strcmp(sec_fetch_site, "none") != 0)
+enum err guard_origin(const char *host, const char *origin, const char *sec_fetch_site, bool is_navigation,
+                      struct err_info *reterr) {
+    if (sec_fetch_site && !is_navigation && strcmp(sec_fetch_site, "same-origin") != 0 &&
+        strcmp(sec_fetch_site, "none") != 0)
         return err_set(reterr, ERR_FORBIDDEN, "a page of another site may not ask this server (Sec-Fetch-Site: %.40s)",
                        sec_fetch_site);
     if (origin && (!host || strncmp(origin, "http://", 7) != 0 || strcasecmp(origin + 7, host) != 0))

@@ -39,6 +39,7 @@ static void only_our_own_pages_may_ask(void **) {
     static const struct {
         const char *host, *origin, *site;
         enum err want;
+        bool navigation;
     } ROWS[] = {
         {"localhost:4040", nullptr, nullptr, ERR_OK},
         {"localhost:4040", "http://localhost:4040", "same-origin", ERR_OK},
@@ -49,9 +50,12 @@ static void only_our_own_pages_may_ask(void **) {
         {"localhost:4040", nullptr, "cross-site", ERR_FORBIDDEN},
         {"localhost:4040", nullptr, "same-site", ERR_FORBIDDEN},
         {nullptr, "http://x", nullptr, ERR_FORBIDDEN},
+        {"localhost:4040", nullptr, "cross-site", ERR_OK, true},
+        {"localhost:4040", "http://evil.example", "cross-site", ERR_FORBIDDEN, true},
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++)
-        assert_int_equal(guard_origin(ROWS[i].host, ROWS[i].origin, ROWS[i].site, nullptr), ROWS[i].want);
+        assert_int_equal(guard_origin(ROWS[i].host, ROWS[i].origin, ROWS[i].site, ROWS[i].navigation, nullptr),
+                         ROWS[i].want);
 }
 
 static void targets_are_decoded_once_and_trimmed(void **) {

@@ -89,6 +89,7 @@ void api_problem(struct api_reply *ret, const struct err_info *info) {
 
 void api_reply_finish(struct api_reply *reply) {
     free(reply->body);
+    free(reply->events);
     *reply = (struct api_reply){};
 }
 
@@ -217,7 +218,8 @@ static void what_must_be_refused_is(void **state) {
     expect(b, "GET / HTTP/1.1\r\n" HOST HOST "\r\n", "HTTP/1.1 400");
     expect(b, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "HTTP/1.1 400");
     expect(b, "GET /%00 HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400");
-    expect(b, "POST / HTTP/1.1\r\n" HOST "Content-Length: 70000\r\n\r\n", "HTTP/1.1 413");
+    expect(b, "POST / HTTP/1.1\r\n" HOST "Content-Length: 70000\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 413");
+    expect(b, "POST / HTTP/1.1\r\n" HOST "Content-Length: 70000000\r\n\r\n", "HTTP/1.1 413");
     /* the same without saying so beforehand */
     char *body = calloc(1, 70000 + 200);
     int n = sprintf(body, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%x\r\n", 70000);

@@ -20,8 +20,11 @@ struct request {
     struct MHD_Connection *mhd;
     char *target; /* owned, raw */
     struct buf body;
+    size_t received; /* of the body */
     enum request_state { REQUEST_NEW, REQUEST_BODY, REQUEST_ASKED, REQUEST_ANSWERED } state;
-    bool too_large;
+    bool refused; /* for `why`; said when the body is through, so that it is read */
+    bool is_last; /* close the connection: where the next request begins is not sure */
+    struct err_info why;
     bool suspended;
     bool orphaned;
     bool have_reply;
@@ -47,8 +50,11 @@ void *request_on_target(void *cls, const char *target, struct MHD_Connection *mh
     struct http_listener *listener = cls;
     struct http *http = listener->http;
     struct http_connection *connection = request_connection(mhd);
-    if (connection)
-        connection->deadline_ns = loop_now_ns(loop_uv_loop(http->loop)) + http->request_timeout_ns;
+    if (connection) {
+        connection->state = CONNECTION_ARRIVING;
+        if (connection->has_asked) /* the first has its time from the accept on */
+            connection->deadline_ns = http_now_ns(http) + http->request_timeout_ns;
+    }
     struct request *r = calloc(1, sizeof *r);
     if (!r)
         return nullptr;
@@ -82,6 +88,17 @@ static struct MHD_Response *body_response(struct api_reply *reply) {
 static enum MHD_Result queue_reply(struct request *r) {
     struct api_reply *reply = &r->reply;
     struct MHD_Response *response;
+    struct http_connection *connection = request_connection(r->mhd);
+    if (reply->kind == API_REPLY_EVENTS && r->http->n_subscribers >= subscribers_max(r->http)) {
+        struct err_info info;
+        (void)err_set(&info, ERR_LIMIT, "there are %u event streams already (subscribers_max): close some of them",
+                      r->http->n_subscribers);
+        api_reply_finish(reply);
+        api_problem(reply, &info);
+    }
+    if (connection)
+        connection->deadline_ns =
+            reply->kind == API_REPLY_EVENTS ? INT64_MAX : http_now_ns(r->http) + r->http->idle_timeout_ns;
     if (reply->kind == API_REPLY_EVENTS) {
         response = subscriber_response(r->http, r->listener, r->mhd, reply->events);
         reply->events = nullptr;
@@ -96,10 +113,13 @@ static enum MHD_Result queue_reply(struct request *r) {
         if (strncmp(reply->content_type, "text/html", 9) == 0)
             MHD_add_response_header(
                 response, "Content-Security-Policy",
-                "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'");
+                "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
+                "frame-ancestors 'none'");
     }
     for (size_t i = 0; i < reply->n_headers; i++)
         MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
+    if (r->is_last)
+        MHD_add_response_header(response, "Connection", "close");
     enum MHD_Result result = MHD_queue_response(r->mhd, (unsigned)reply->status, response);
     MHD_destroy_response(response);
     r->state = REQUEST_ANSWERED;
@@ -157,15 +177,24 @@ static const char *header(struct request *r, const char *name) {
     return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
 
-static enum err check_head(struct request *r, struct err_info *reterr) {
+static bool is_navigation(struct request *r, const char *method) {
+    const char *mode = header(r, "Sec-Fetch-Mode"), *destination = header(r, "Sec-Fetch-Dest");
+    return strcmp(method, "GET") == 0 && mode && strcmp(mode, "navigate") == 0 && destination &&
+           strcmp(destination, "document") == 0;
+}
+
+static enum err check_head(struct request *r, const char *method, struct err_info *reterr) {
     struct header_counts counts = {};
     MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, count_header, &counts);
     /* servers and proxies that disagree on which of two counts are how requests get smuggled */
-    if (counts.host > 1 || counts.length > 1 || counts.encoding > 1 || (counts.length && counts.encoding))
+    r->is_last = counts.host > 1 || counts.length > 1 || counts.encoding > 1 || (counts.length && counts.encoding);
+    if (r->is_last)
         return err_set(reterr, ERR_INVALID,
                        "a Host, Content-Length or Transfer-Encoding header is given twice, or both "
                        "of the latter: send one");
     const struct http_connection *connection = request_connection(r->mhd);
+    if (!connection)
+        return err_set(reterr, ERR_NO_MEMORY, "out of memory: the request could not be taken");
     if (connection->principal.privilege == API_NOBODY)
         return err_set(reterr, ERR_FORBIDDEN, "this socket takes requests of its own user and of root: you are %s",
                        connection->principal.name);
@@ -175,7 +204,7 @@ static enum err check_head(struct request *r, struct err_info *reterr) {
         if (e != ERR_OK)
             return e;
     }
-    enum err e = guard_origin(host, header(r, "Origin"), header(r, "Sec-Fetch-Site"), reterr);
+    enum err e = guard_origin(host, header(r, "Origin"), header(r, "Sec-Fetch-Site"), is_navigation(r, method), reterr);
     if (e != ERR_OK)
         return e;
     const char *length = header(r, "Content-Length");
@@ -184,19 +213,45 @@ static enum err check_head(struct request *r, struct err_info *reterr) {
     return ERR_OK;
 }
 
+static enum MHD_Result take_head(struct request *r, const char *method) {
+    r->state = REQUEST_BODY;
+    if (check_head(r, method, &r->why) == ERR_OK)
+        return MHD_YES;
+    r->refused = true;
+    const char *length = header(r, "Content-Length");
+    if (r->is_last || header(r, "Expect") || (length && strtoull(length, nullptr, 10) > HTTP_DROP_MAX))
+        return refuse(r, &r->why);
+    return MHD_YES;
+}
+
+/* MHD_NO: the connection is cut. */
+static enum MHD_Result take_body(struct request *r, const char *bytes, size_t *len) {
+    r->received += *len;
+    if (!r->refused && !buf_append(&r->body, bytes, *len)) {
+        r->refused = true;
+        if (r->received > HTTP_BODY_MAX)
+            (void)err_set(&r->why, ERR_TOO_LARGE, "the body is larger than %zu bytes (body_bytes_max)", HTTP_BODY_MAX);
+        else
+            (void)err_set(&r->why, ERR_NO_MEMORY, "out of memory: the body could not be taken");
+    }
+    *len = 0;
+    return r->received > HTTP_DROP_MAX ? MHD_NO : MHD_YES;
+}
+
 /* ---- the whole request ---- */
 
 static enum MHD_Result dispatch(struct request *r, const char *method) {
-    struct err_info info = {};
     char path[GUARD_TARGET_MAX + 1];
     const char *query = nullptr;
-    enum err e =
-        r->target ? guard_target(r->target, path, &query, &info) : err_set(&info, ERR_NO_MEMORY, "out of memory");
-    if (e == ERR_OK && (r->too_large || buf_failed(&r->body)))
-        e = err_set(&info, ERR_TOO_LARGE, "the body is larger than %zu bytes (body_bytes_max)", HTTP_BODY_MAX);
-    if (e != ERR_OK)
-        return refuse(r, &info);
+    enum err e = ERR_OK;
+    if (!r->refused)
+        e = r->target ? guard_target(r->target, path, &query, &r->why)
+                      : err_set(&r->why, ERR_NO_MEMORY, "out of memory");
+    if (r->refused || e != ERR_OK)
+        return refuse(r, &r->why);
     struct http_connection *connection = request_connection(r->mhd);
+    connection->state = CONNECTION_ANSWERING;
+    connection->has_asked = true;
     connection->deadline_ns = INT64_MAX;
     const struct api_request request = {
         .method = method,
@@ -225,18 +280,11 @@ enum MHD_Result request_on_call(void *, struct MHD_Connection *, const char *, c
     struct request *r = *context;
     if (!r)
         return MHD_NO; /* no memory for it */
-    struct err_info info = {};
     switch (r->state) {
     case REQUEST_NEW:
-        r->state = REQUEST_BODY;
-        return check_head(r, &info) == ERR_OK ? MHD_YES : refuse(r, &info);
+        return take_head(r, method);
     case REQUEST_BODY:
-        if (*upload_size == 0)
-            return dispatch(r, method);
-        if (!buf_append(&r->body, upload, *upload_size))
-            r->too_large = true; /* the rest is read and dropped, so that the client reads why */
-        *upload_size = 0;
-        return MHD_YES;
+        return *upload_size ? take_body(r, upload, upload_size) : dispatch(r, method);
     case REQUEST_ASKED:
         return r->have_reply ? queue_reply(r) : r->http->stopping ? MHD_NO : MHD_YES;
     case REQUEST_ANSWERED:
@@ -250,8 +298,11 @@ void request_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
     struct http_listener *listener = cls;
     struct request *r = *context;
     struct http_connection *connection = request_connection(mhd);
-    if (connection)
-        connection->deadline_ns = loop_now_ns(loop_uv_loop(listener->http->loop)) + listener->http->idle_timeout_ns;
+    if (connection) {
+        connection->state = CONNECTION_IDLE;
+        connection->idle_ns = http_now_ns(listener->http);
+        connection->deadline_ns = connection->idle_ns + listener->http->idle_timeout_ns;
+    }
     *context = nullptr;
     if (r && r->state == REQUEST_ASKED && !r->have_reply)
         r->orphaned = true;

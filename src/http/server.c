@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,13 +20,27 @@
  */
 
 constexpr unsigned CONNECTIONS_MAX = 512;
+constexpr unsigned CONNECTIONS_MIN = 4;
+constexpr unsigned FDS_OF_OTHERS = 192; /* media sockets, files, the store */
 constexpr size_t CONNECTION_MEMORY = 16 * 1024;
 constexpr int BACKLOG = 1024;
 constexpr int64_t TICK_NS = NS_PER_S / 2;
+/* How long a connection may idle while others queue for its place: before its first request, and after one. */
+constexpr int64_t FULL_SILENT_NS = 1 * NS_PER_S;
+constexpr int64_t FULL_IDLE_NS = 5 * NS_PER_S;
+
+int64_t http_now_ns(const struct http *http) {
+    return loop_now_ns(loop_uv_loop(http->loop));
+}
 
 /* ---- listeners in the loop ---- */
 
 static void run(struct http_listener *listener);
+
+/* New connections wait in the system's queue. */
+static bool is_full(const struct http_listener *listener) {
+    return listener->n_connections >= listener->connections_max;
+}
 
 static void on_timer(uv_timer_t *timer) {
     run(timer->data);
@@ -38,7 +53,10 @@ static void on_poll(uv_poll_t *poll, int, int) {
 static void run(struct http_listener *listener) {
     if (!listener->daemon)
         return;
+    bool was_full = is_full(listener);
     MHD_run(listener->daemon);
+    if (was_full && !is_full(listener)) /* it takes up its listening socket again at the next run only */
+        MHD_run(listener->daemon);
     uint64_t wait_ms;
     if (MHD_get_timeout64(listener->daemon, &wait_ms) == MHD_YES)
         uv_timer_start(&listener->timer, on_timer, wait_ms, 0);
@@ -75,34 +93,47 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
     struct http *http = listener->http;
     struct http_connection *connection = *context;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        listener->n_connections--;
         if (connection)
             list_remove(&connection->link);
         free(connection);
         *context = nullptr;
         return;
     }
+    listener->n_connections++;
     connection = calloc(1, sizeof *connection);
     if (!connection)
         return; /* its requests are refused: there is nobody they come from */
     connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    connection->deadline_ns = loop_now_ns(loop_uv_loop(http->loop)) + http->request_timeout_ns;
+    connection->idle_ns = http_now_ns(http);
+    connection->deadline_ns = connection->idle_ns + http->request_timeout_ns;
     connection->listener = listener;
     set_principal(connection);
     list_append(&http->connections, &connection->link);
     *context = connection;
 }
 
+static bool is_overdue(const struct http_connection *c, int64_t now_ns) {
+    if (c->deadline_ns < now_ns)
+        return true;
+    return c->state == CONNECTION_IDLE && is_full(c->listener) &&
+           now_ns - c->idle_ns > (c->has_asked ? FULL_IDLE_NS : FULL_SILENT_NS);
+}
+
 static void on_tick(void *arg) {
     struct http *http = arg;
-    int64_t now = loop_now_ns(loop_uv_loop(http->loop));
+    int64_t now = http_now_ns(http);
     struct http_connection *c;
-    list_for_each(c, &http->connections, link) if (c->deadline_ns < now) shutdown(c->fd, SHUT_RDWR);
-    subscribers_wake(http, true);
+    list_for_each(c, &http->connections, link) {
+        if (is_overdue(c, now))
+            shutdown(c->fd, SHUT_RDWR);
+    }
+    subscribers_check(http);
     loop_timer_start(loop_uv_loop(http->loop), &http->tick, TICK_NS);
 }
 
 static void on_news(void *arg) {
-    subscribers_wake(arg, false);
+    subscribers_wake(arg);
 }
 
 /* ---- sockets ---- */
@@ -210,6 +241,10 @@ static enum err listen_unix(struct http *http, const char *path, int *ret_fd, st
         close(fd);
         return err_set_errno(reterr, error, "listening on %s", path);
     }
+    if (lstat(path, &st) == 0) {
+        http->socket_dev = st.st_dev;
+        http->socket_ino = st.st_ino;
+    }
     http->socket_path = strdup(path);
     log_info(http->log, "listening", LOG_STR("socket", path));
     *ret_fd = fd;
@@ -227,18 +262,20 @@ static void on_log(void *cls, const char *format, va_list args) {
 }
 
 /* Takes the socket. */
-static enum err start_listener(struct http *http, const struct http_config *config, int fd, bool is_unix,
-                               struct http_listener **ret, struct err_info *reterr) {
+static enum err start_listener(struct http *http, int fd, bool is_unix, struct http_listener **ret,
+                               struct err_info *reterr) {
     struct http_listener *l = calloc(1, sizeof *l);
     if (l) {
         l->http = http;
         l->is_unix = is_unix;
+        l->connections_max = http->connections_max;
+        if (is_unix && http->tcp && http->connections_max / 4 >= CONNECTIONS_MIN)
+            l->connections_max = http->connections_max / 4;
         l->daemon = MHD_start_daemon(
             MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, request_on_call, l,
             MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
             request_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK,
-            request_on_target, l, MHD_OPTION_CONNECTION_LIMIT,
-            config->connections_max ? config->connections_max : CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
+            request_on_target, l, MHD_OPTION_CONNECTION_LIMIT, l->connections_max, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
             MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
     }
     if (!l || !l->daemon) {
@@ -257,6 +294,22 @@ static enum err start_listener(struct http *http, const struct http_config *conf
     return ERR_OK;
 }
 
+/* Descriptors are shared with the sound: running out of them must not be a matter of opening connections. */
+static unsigned count_connections_max(struct log log, unsigned wanted) {
+    unsigned n = wanted ? wanted : CONNECTIONS_MAX;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return n;
+    rlim_t room = limit.rlim_cur > FDS_OF_OTHERS ? (limit.rlim_cur - FDS_OF_OTHERS) / 5 * 4 : 0;
+    if (room < CONNECTIONS_MIN)
+        room = CONNECTIONS_MIN;
+    if (n <= room)
+        return n;
+    log_warn(log, "fewer HTTP connections than wanted: raise the limit of open files (ulimit -n, LimitNOFILE=)",
+             LOG_UINT("wanted", n), LOG_UINT("connections_max", room), LOG_UINT("open_files_max", limit.rlim_cur));
+    return (unsigned)room;
+}
+
 static int64_t or_default(unsigned ms, int64_t default_ns) {
     return ms ? ms * NS_PER_MS : default_ns;
 }
@@ -270,6 +323,7 @@ enum err http_start(const struct http_config *config, struct loop_uv *loop, stru
         .log = log,
         .loop = loop,
         .api = api,
+        .connections_max = count_connections_max(log, config->connections_max),
         .request_timeout_ns = or_default(config->request_timeout_ms, 10 * NS_PER_S),
         .idle_timeout_ns = or_default(config->idle_timeout_ms, 60 * NS_PER_S),
         .heartbeat_ns = or_default(config->heartbeat_ms, 15 * NS_PER_S),
@@ -283,12 +337,12 @@ enum err http_start(const struct http_config *config, struct loop_uv *loop, stru
     if (config->address && *config->address) {
         e = listen_tcp(http, config->address, &fd, reterr);
         if (e == ERR_OK)
-            e = start_listener(http, config, fd, false, &http->tcp, reterr);
+            e = start_listener(http, fd, false, &http->tcp, reterr);
     }
     if (e == ERR_OK && config->socket_path && *config->socket_path) {
         e = listen_unix(http, config->socket_path, &fd, reterr);
         if (e == ERR_OK)
-            e = start_listener(http, config, fd, true, &http->unix_socket, reterr);
+            e = start_listener(http, fd, true, &http->unix_socket, reterr);
     }
     if (e != ERR_OK) {
         http_stop(http);
@@ -326,11 +380,13 @@ void http_stop(struct http *http) {
     http->stopping = true;
     api_on_events(http->api, nullptr, nullptr);
     loop_timer_stop(loop_uv_loop(http->loop), &http->tick);
-    subscribers_wake(http, false);
+    subscribers_wake(http);
     requests_release(http);
     stop_listener(http->tcp);
     stop_listener(http->unix_socket);
-    if (http->socket_path)
+    struct stat st;
+    if (http->socket_path && lstat(http->socket_path, &st) == 0 && st.st_dev == http->socket_dev &&
+        st.st_ino == http->socket_ino)
         unlink(http->socket_path);
     free(http->socket_path);
     free(http);
