@@ -14,7 +14,7 @@ export CC
 # CI treats warnings as errors; packagers and users need not.
 WERROR  ?= $(if $(CI),true,false)
 SECONDS_ = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
-SUITE   ?= unit
+SUITE   ?= unit api
 PYTEST  ?= /usr/bin/python3 -m pytest
 JOBS    ?= 2
 

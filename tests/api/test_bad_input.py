@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """What people and programs get wrong, and what somebody may try on purpose. Each is refused with a sentence, and the
 daemon goes on."""
+import contextlib
 import json
 import os
 import socket
@@ -216,7 +217,8 @@ def raw(address, data, deadline=30):
     host, port = address.rsplit(':', 1)
     with socket.create_connection((host, int(port)), timeout=deadline) as s:
         s.sendall(data)
-        s.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # it may have hung up already, and what it said is still to be read
+            s.shutdown(socket.SHUT_WR)
         answer = b''
         try:
             while chunk := s.recv(65536):

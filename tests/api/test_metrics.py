@@ -46,7 +46,7 @@ def read(api):
     return parse(reply.body.decode())
 
 
-def value(families, name, **labels):
+def value(families, name, /, **labels):
     found = [v for key, v in families[name][1].items() if set(labels.items()) <= set(key)]
     assert len(found) == 1, (name, labels, families[name][1])
     return found[0]
