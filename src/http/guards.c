@@ -113,11 +113,11 @@ enum err guard_target(const char *target, char path[static GUARD_TARGET_MAX + 1]
         }
         if (c < 0x20 || c == 0x7F)
             return err_set(reterr, ERR_INVALID, "the path holds a control character");
-        if (c == '/' && n && path[n - 1] == '/')
+        if (c == '/' && n == 1 && path[0] == '/') /* leading slashes count as one */
             continue;
         path[n++] = (char)c;
     }
-    if (n > 1 && path[n - 1] == '/')
+    while (n > 1 && path[n - 1] == '/')
         n--;
     path[n] = 0;
     if (!is_utf8(path))

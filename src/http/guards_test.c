@@ -63,7 +63,9 @@ static void targets_are_decoded_once_and_trimmed(void **) {
         const char *target, *path, *query;
     } ROWS[] = {
         {"/", "/", nullptr},
-        {"//streams///x/", "/streams/x", nullptr},
+        {"///streams/x//", "/streams/x", nullptr},
+        {"/a//b", "/a//b", nullptr},
+        {"//", "/", nullptr},
         {"/streams?a=%41&b", "/streams", "a=%41&b"},
         {"/a%2fb%252f", "/a/b%2f", nullptr},
         {"/%c3%a4?", "/ä", ""},

@@ -78,7 +78,7 @@ class Contract:
         return node
 
     def find(self, method, path):
-        path = re.sub('/+', '/', path.split('?')[0]).rstrip('/') or '/'
+        path = re.sub('^/+', '/', path.split('?')[0]).rstrip('/') or '/'
         for name, (verb, _, pattern, operation) in self.operations.items():
             if verb == ('GET' if method == 'HEAD' else method) and pattern.fullmatch(path):
                 return name, operation
