@@ -121,7 +121,8 @@ struct engine_link_status {
     bool playing;       /* receiving: a session is latched and gives sound; sending: packets go out */
     int64_t started_ns; /* monotonic, 0: not yet */
     uint64_t packets_sent, bytes_sent, send_dropped;
-    uint64_t packets_received, bytes_received, rejected, lost, repaired, late, reordered;
+    uint64_t packets_received, bytes_received; /* that passed the gate */
+    uint64_t rejected, lost, repaired, late, reordered;
     int64_t jitter_ns;
     int64_t end_to_end_ns; /* 0: not known */
     int64_t target_latency_ns;

@@ -368,8 +368,6 @@ static void status_of_path(const struct path *path, struct engine_link_status *r
     ret->packets_sent = LOAD(path->counters.packets_sent);
     ret->bytes_sent = LOAD(path->counters.bytes_sent);
     ret->send_dropped = LOAD(path->counters.send_dropped);
-    ret->packets_received = LOAD(path->counters.packets_received);
-    ret->bytes_received = LOAD(path->counters.bytes_received);
 }
 
 static void status_of_send(struct link_send *link, struct engine_link_status *ret) {
@@ -383,6 +381,8 @@ static void status_of_send(struct link_send *link, struct engine_link_status *re
 static void status_of_receive(struct link_receive *link, struct engine_link_status *ret) {
     status_of_path(link->path, ret);
     const struct gate_counters *gate = gate_counters(link->gate);
+    ret->packets_received = LOAD(gate->packets); /* what strangers send is not received but rejected */
+    ret->bytes_received = LOAD(gate->bytes);
     ret->rejected = LOAD(gate->rejected);
     ret->lost = LOAD(gate->lost);
     ret->repaired = LOAD(gate->repaired);

@@ -225,6 +225,11 @@ static enum gate_verdict reject(struct gate *gate) {
     return GATE_DROP;
 }
 
+/* Sound repair and control packets of a sender whose first sound packet is still on its way are nobody's fault. */
+static enum gate_verdict wait_for_source(struct gate *gate, const struct packet *packet) {
+    return is_allowed(gate, &packet->from) ? GATE_DROP : reject(gate);
+}
+
 static enum gate_verdict begin_session(struct gate *gate, const struct rtp_source *source, const struct packet *packet,
                                        int64_t now_ns, int64_t arrival_ns, bool same) {
     bool first = !gate->known;
@@ -324,7 +329,11 @@ static enum gate_verdict check_source(struct gate *gate, const struct packet *pa
 static enum gate_verdict check_repair(struct gate *gate, const struct packet *packet) {
     enum codec_fec fec = gate->config.settings.fec;
     struct rtp_repair repair;
-    if (!rtp_parse_repair(packet->data, packet->len, fec, &repair) || !gate->latched || !is_latched_host(gate, packet))
+    if (!rtp_parse_repair(packet->data, packet->len, fec, &repair))
+        return reject(gate);
+    if (!gate->latched)
+        return wait_for_source(gate, packet);
+    if (!is_latched_host(gate, packet))
         return reject(gate);
     if ((repair.symbol_len - RTP_HEADER_SIZE) % (2 * gate->config.settings.wire_channels) != 0)
         return reject(gate);
@@ -340,8 +349,11 @@ static enum gate_verdict check_repair(struct gate *gate, const struct packet *pa
 
 static enum gate_verdict check_control(struct gate *gate, const struct packet *packet) {
     uint32_t ssrc;
-    if (!gate->config.settings.control || !rtcp_parse(packet->data, packet->len, &ssrc) || !gate->latched ||
-        ssrc != gate->ssrc || !is_latched_host(gate, packet))
+    if (!gate->config.settings.control || !rtcp_parse(packet->data, packet->len, &ssrc))
+        return reject(gate);
+    if (!gate->latched)
+        return wait_for_source(gate, packet);
+    if (ssrc != gate->ssrc || !is_latched_host(gate, packet))
         return reject(gate);
     gate->feedback = packet->from;
     return pass(gate, packet, GATE_PASS);
