@@ -41,8 +41,8 @@ build: $(BUILD)/build.ninja ## compile rocd, rocctl and librocd
 	@ninja -C $(BUILD) --quiet
 
 .PHONY: run
-run: build ## run the daemon with its state under build/
-	@$(BUILD)/src/app/rocd --state-dir $(BUILD)/run/state --media-dir $(BUILD)/run/media
+run: build ## two daemons, a tune from one to the other, until Ctrl-C (SECONDS=10: so long, and look at the recording)
+	@tools/demo $(BUILD) $(if $(SECONDS_),--seconds $(SECONDS_))
 
 # configure FLAVOUR, EXTRA FLAGS: build-FLAVOUR with tests
 define configure
