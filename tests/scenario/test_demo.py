@@ -21,12 +21,13 @@ def build_of_its_own(workdir):
     return workdir
 
 
-def processes_of(directory):
+def daemons_of(directory):
+    program = str(directory / 'src/app/rocd').encode() + b'\0'
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
             with open(f'/proc/{pid}/cmdline', 'rb') as f:
-                if str(directory).encode() + b'/run/' in f.read():
+                if f.read().startswith(program):
                     found.append(int(pid))
         except OSError:
             pass
@@ -39,7 +40,7 @@ def test_it_ends_by_itself_and_finds_the_tune(workdir):
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r'latency +\d+ ms measured in the sound', done.stdout), done.stdout
     assert (build / 'run/receiver/media/take.wav').stat().st_size > 4 * 48000 * 2 * 2 * 0.8
-    assert not processes_of(build)
+    assert not daemons_of(build)
 
 
 def test_ctrl_c_ends_it_in_order(workdir):
@@ -51,7 +52,7 @@ def test_ctrl_c_ends_it_in_order(workdir):
         demo.send_signal(signal.SIGINT)
         rest = demo.stdout.read()
         assert demo.wait(120) == 0, rest
-    assert 'demo: ok' in rest and not processes_of(build)
+    assert 'demo: ok' in rest and not daemons_of(build)
 
 
 def test_killed_it_leaves_no_daemon(workdir):
@@ -60,9 +61,9 @@ def test_killed_it_leaves_no_daemon(workdir):
         for line in demo.stdout:
             if line.startswith('receiver  '):
                 break
-        assert len(processes_of(build)) == 2
+        assert len(daemons_of(build)) == 2
         demo.kill()
-    wait_until(lambda: not processes_of(build), 'the daemons to end')
+    wait_until(lambda: not daemons_of(build), 'the daemons to end')
 
 
 def test_without_a_build_it_says_so(workdir):
