@@ -15,99 +15,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/api.h"
 #include "base/loop_uv.h"
 #include "http/http.h"
+#include "support/fake_api.h"
 
 /*
- * The real server in a real loop on a thread of its own, over an api that is a fake linked in its place; the tests are
+ * The real server in a real loop on a thread of its own, over the fake api; the tests are
  * clients with plain sockets.
  */
 
 constexpr int DEADLINE_MS = 30'000;
-
-struct later {
-    struct loop_timer timer;
-    struct loop *loop;
-    api_reply_fn reply;
-    void *arg;
-};
-
-struct api {
-    struct loop *loop;
-    void (*wake)(void *arg);
-    void *wake_arg;
-    int n_events; /* published */
-    struct later *never;
-};
-
-struct api_events {
-    struct api *api;
-    int seen;
-};
-
-static void answer(api_reply_fn reply, void *arg, int status, const char *body) {
-    struct api_reply r = {.kind = API_REPLY_BODY, .status = status, .content_type = "application/json"};
-    r.body = strdup(body);
-    r.body_len = strlen(body);
-    reply(arg, &r);
-}
-
-static void answer_later(void *arg) {
-    struct later *l = arg;
-    answer(l->reply, l->arg, 200, "\"late\"");
-    free(l);
-}
-
-void api_dispatch(struct api *api, const struct api_request *request, api_reply_fn reply, void *arg) {
-    if (strcmp(request->path, "/later") == 0 || strcmp(request->path, "/never") == 0) {
-        struct later *l = calloc(1, sizeof *l);
-        *l = (struct later){.loop = api->loop, .reply = reply, .arg = arg, .timer = {.fire = answer_later, .arg = l}};
-        if (request->path[1] == 'l')
-            loop_timer_start(api->loop, &l->timer, 20 * NS_PER_MS);
-        else
-            api->never = l;
-    } else if (strcmp(request->path, "/events") == 0) {
-        struct api_reply r = {.kind = API_REPLY_EVENTS, .status = 200, .content_type = "text/event-stream"};
-        r.events = calloc(1, sizeof *r.events);
-        r.events->api = api;
-        reply(arg, &r);
-    } else {
-        char text[256];
-        snprintf(text, sizeof text, "{\"method\":\"%s\",\"path\":\"%s\",\"body\":%zu}", request->method, request->path,
-                 request->body_len);
-        answer(reply, arg, 200, text);
-    }
-}
-
-void api_problem(struct api_reply *ret, const struct err_info *info) {
-    *ret = (struct api_reply){.status = err_http_status(info->code),
-                              .content_type = "application/problem+json",
-                              .body = strdup("{}"),
-                              .body_len = 2};
-}
-
-void api_reply_finish(struct api_reply *reply) {
-    free(reply->body);
-    free(reply->events);
-    *reply = (struct api_reply){};
-}
-
-size_t api_events_read(struct api_events *events, struct buf *to, size_t) {
-    size_t before = to->len;
-    for (; events->seen < events->api->n_events; events->seen++)
-        buf_printf(to, "id: %d\n\n", events->seen + 1);
-    return to->len - before;
-}
-
-void api_events_destroy(struct api_events *events) {
-    free(events);
-}
-
-void api_on_events(struct api *api, void (*wake)(void *arg), void *arg) {
-    api->wake = wake;
-    api->wake_arg = arg;
-}
 
 struct bench {
     struct loop_uv *loop;
@@ -124,9 +41,7 @@ static void *run(void *arg) {
 
 static void publish(void *arg) {
     struct bench *b = arg;
-    b->api.n_events++;
-    if (b->api.wake)
-        b->api.wake(b->api.wake_arg);
+    fake_api_publish(&b->api, 1, 8);
 }
 
 static void stop(void *arg) {
@@ -139,7 +54,7 @@ static int setup(void **state) {
     struct bench *b = calloc(1, sizeof *b);
     struct err_info info;
     assert_int_equal(loop_uv_create(&b->loop, &info), ERR_OK);
-    b->api.loop = loop_uv_loop(b->loop);
+    fake_api_init(&b->api, loop_uv_loop(b->loop));
     const struct http_config config = {.address = "127.0.0.1:0", .request_timeout_ms = 700, .heartbeat_ms = 600};
     assert_int_equal(http_start(&config, b->loop, &b->api, (struct log){}, &b->http, &info), ERR_OK);
     b->port = http_port(b->http);
@@ -152,8 +67,7 @@ static int teardown(void **state) {
     struct bench *b = *state;
     assert_int_equal(loop_post(loop_uv_loop(b->loop), stop, b), ERR_OK);
     pthread_join(b->thread, nullptr);
-    if (b->api.never) /* the answer that comes after everybody has gone */
-        answer_later(b->api.never);
+    assert_int_equal(fake_api_finish(&b->api), 0);
     loop_uv_destroy(b->loop);
     free(b);
     return 0;
@@ -205,7 +119,7 @@ static void requests_are_carried_and_answered(void **state) {
     expect(b, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", "\"body\":5");
     expect(b, "PUT /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3\r\nyou\r\n0\r\n\r\n",
            "\"body\":8");
-    expect(b, "GET /later HTTP/1.1\r\n" HOST "\r\n", "\"late\"");
+    expect(b, "GET /later?ms=20 HTTP/1.1\r\n" HOST "\r\n", "\"late\"");
     expect(b, "GET /a HTTP/1.1\r\n" HOST "\r\nGET /b HTTP/1.1\r\n" HOST "\r\n", "\"/b\"");
     expect(b, "GET /a HTTP/1.1\r\n" HOST "\r\n", "X-Content-Type-Options: nosniff");
 }
@@ -259,7 +173,7 @@ static void clients_that_leave_and_answers_that_stay_out_do_no_harm(void **state
     struct bench *b = *state;
     for (int i = 0; i < 50; i++) {
         int fd = dial(b);
-        say(fd, "GET /later HTTP/1.1\r\n" HOST "\r\n");
+        say(fd, "GET /later?ms=20 HTTP/1.1\r\n" HOST "\r\n");
         close(fd);
     }
     char text[4096];
