@@ -28,6 +28,8 @@ constexpr int64_t TICK_NS = NS_PER_S / 2;
 /* How long a connection may idle while others queue for its place: before its first request, and after one. */
 constexpr int64_t FULL_SILENT_NS = 1 * NS_PER_S;
 constexpr int64_t FULL_IDLE_NS = 5 * NS_PER_S;
+/* After this time libmicrohttpd holds no further request of a connection that it would have begun. */
+constexpr int64_t LEFT_NS = NS_PER_S / 10;
 
 int64_t http_now_ns(const struct http *http) {
     return loop_now_ns(loop_uv_loop(http->loop));
@@ -113,6 +115,14 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
     *context = connection;
 }
 
+/* The client has closed its side after its last request. libmicrohttpd is told by the edge alone, and misses it when the
+ * end came together with the request. */
+static bool is_left(const struct http_connection *c, int64_t now_ns) {
+    char byte;
+    return c->state == CONNECTION_IDLE && now_ns - c->idle_ns > LEFT_NS &&
+           recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static bool is_overdue(const struct http_connection *c, int64_t now_ns) {
     if (c->deadline_ns < now_ns)
         return true;
@@ -125,7 +135,7 @@ static void on_tick(void *arg) {
     int64_t now = http_now_ns(http);
     struct http_connection *c;
     list_for_each(c, &http->connections, link) {
-        if (is_overdue(c, now))
+        if (is_overdue(c, now) || is_left(c, now))
             shutdown(c->fd, SHUT_RDWR);
     }
     subscribers_check(http);
