@@ -23,8 +23,8 @@ enum err guard_host(const char *host, struct err_info *reterr);
 enum err guard_origin(const char *host, const char *origin, const char *sec_fetch_site, bool is_navigation,
                       struct err_info *reterr);
 
-/* Splits a raw request target into the path (decoded once, doubled leading and all trailing slashes removed, always beginning with a
- * slash) and the raw query (nullptr: none; points into `target`). NUL, control characters, bytes that are not UTF-8, and
- * broken percent signs are refused. */
+/* Splits a raw request target into the path (decoded once, doubled leading and all trailing slashes removed, always
+ * beginning with a slash) and the raw query (nullptr: none; points into `target`). NUL, control characters, bytes that
+ * are not UTF-8, and broken percent signs are refused. */
 enum err guard_target(const char *target, char path[static GUARD_TARGET_MAX + 1], const char **ret_query,
                       struct err_info *reterr);

@@ -243,11 +243,11 @@ static enum MHD_Result take_body(struct request *r, const char *bytes, size_t *l
 static enum MHD_Result dispatch(struct request *r, const char *method) {
     char path[GUARD_TARGET_MAX + 1];
     const char *query = nullptr;
-    enum err e = ERR_OK;
-    if (!r->refused)
-        e = r->target ? guard_target(r->target, path, &query, &r->why)
-                      : err_set(&r->why, ERR_NO_MEMORY, "out of memory");
-    if (r->refused || e != ERR_OK)
+    if (!r->refused && !r->target) {
+        (void)err_set(&r->why, ERR_NO_MEMORY, "out of memory: the request could not be taken");
+        r->refused = true;
+    }
+    if (r->refused || guard_target(r->target, path, &query, &r->why) != ERR_OK)
         return refuse(r, &r->why);
     struct http_connection *connection = request_connection(r->mhd);
     connection->state = CONNECTION_ANSWERING;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "melody.h"
 
