@@ -14,7 +14,7 @@ constexpr size_t SEARCH_WINDOW = MELODY_RATE_HZ / 2;
 constexpr size_t THIN = 6;          /* a thinned frame is the mean of as many; several to a period of the lead */
 constexpr size_t NEAR = 48;         /* frames a window may lie away from where the last one said: 2 % */
 constexpr double GOOD = 0.9;        /* likeness of a window that is the tune */
-constexpr size_t LOST_WINDOWS = 10; /* so many bad ones in a row, and the place is searched anew */
+constexpr size_t LOST_WINDOWS = 10; /* after so many bad ones in a row, and as many again, the place is searched anew */
 
 struct check {
     const float *tune, *frames;
@@ -110,9 +110,11 @@ static void follow(const struct check *check) {
     for (size_t at = report->first_frame; at + MELODY_WINDOW <= end; at += MELODY_WINDOW) {
         report->n_windows++;
         size_t found = place;
-        double fits = n_bad < LOST_WINDOWS ? find_near(check, at, MELODY_WINDOW, place + MELODY_FRAMES - NEAR,
-                                                       place + MELODY_FRAMES + NEAR, &found)
-                                           : find_anywhere(check, at, &found);
+        /* The whole tune is much to search: not for every window of what may be other sound. */
+        bool anywhere = n_bad >= LOST_WINDOWS && n_bad % LOST_WINDOWS == 0;
+        double fits = anywhere ? find_anywhere(check, at, &found)
+                               : find_near(check, at, MELODY_WINDOW, place + MELODY_FRAMES - NEAR,
+                                           place + MELODY_FRAMES + NEAR, &found);
         if (fits < GOOD) {
             n_bad++;
             place = (place + MELODY_WINDOW) % MELODY_FRAMES;
