@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/reconcile/reconcile.h"
+#include "orchestrator/registry/events.h"
+#include "support/fake_world.h"
+
+/* Whatever happens, the engine is driven to what is wanted, in the right order, and people are told. */
+
+static const char TONE[] = "{\"kind\":\"tone\"}";
+static const char SINK[] = "{\"kind\":\"null\"}";
+static const char FILE_ONCE[] = "{\"kind\":\"file\",\"file\":{\"name\":\"a.wav\"}}";
+
+struct fixture {
+    struct fake_world world;
+    char source[UID_SIZE], sink[UID_SIZE], stream[UID_SIZE];
+};
+
+static int set_up(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+    fake_world_init(&f->world);
+    fake_world_start(&f->world);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *f = *state;
+    fake_world_finish(&f->world);
+    free(f);
+    return 0;
+}
+
+/* source → null, within the peer */
+static void make_stream(struct fixture *f, const char *source) {
+    fake_put_endpoint(&f->world, "", source, f->source);
+    fake_put_endpoint(&f->world, "", SINK, f->sink);
+    struct stream_spec spec = fake_stream_between(f->source, f->sink);
+    fake_put_stream(&f->world, "", &spec, f->stream);
+    fake_world_run_ms(&f->world, 0);
+}
+
+static void make_external(struct fixture *f, unsigned port) {
+    fake_put_endpoint(&f->world, "", SINK, f->sink);
+    char json[512];
+    snprintf(json, sizeof json,
+             "{\"settings\":{\"fec\":\"none\"},"
+             "\"source\":{\"connection_type\":\"external\",\"media_uri\":\"rtp://0.0.0.0:%u\"},"
+             "\"destination\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/self/endpoints/%s\"}}",
+             port, f->sink);
+    struct stream_spec spec = fake_stream_spec(json);
+    fake_put_stream(&f->world, "", &spec, f->stream);
+    fake_world_run_ms(&f->world, 0);
+}
+
+/* "running", "pending FileMissing" */
+static const char *state_of(struct fixture *f) {
+    static char text[96];
+    const struct registry_stream *stream = orchestrator_stream(f->world.orchestrator, f->stream);
+    assert_non_null(stream);
+    const struct stream_status *status = &stream->status;
+    snprintf(text, sizeof text, "%s%s%s", stream_state_name(status->state), status->n_conditions ? " " : "",
+             status->n_conditions ? status->conditions[0].reason : "");
+    if (status->n_conditions)
+        assert_true(strlen(status->conditions[0].message) > 10); /* a word alone helps nobody */
+    return text;
+}
+
+static struct stream_spec spec_of(struct fixture *f) {
+    return orchestrator_stream(f->world.orchestrator, f->stream)->spec;
+}
+
+static void change(struct fixture *f, const struct stream_spec *spec) {
+    fake_put_stream(&f->world, f->stream, spec, f->stream);
+    fake_world_run_ms(&f->world, 0);
+}
+
+static void remove_endpoint(struct fixture *f, const char *uid) {
+    struct fake_answer answer = {};
+    assert_int_equal(
+        orchestrator_remove_endpoint(f->world.orchestrator, uid, ANY_GENERATION, fake_done, &answer, nullptr), ERR_OK);
+    fake_world_run_ms(&f->world, 0);
+    assert_int_equal(answer.result, ERR_OK);
+}
+
+/* ---- up and down ---- */
+
+static void test_up_and_down_in_order(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    assert_string_equal(state_of(f), "running");
+    assert_string_equal(f->world.trace, "+source +destination +receiver +sender");
+    struct fake_answer answer = {};
+    assert_int_equal(
+        orchestrator_remove_stream(f->world.orchestrator, f->stream, ANY_GENERATION, fake_done, &answer, nullptr),
+        ERR_OK);
+    fake_world_clear_trace(&f->world);
+    fake_world_run_ms(&f->world, 10);
+    assert_int_equal(answer.result, ERR_OK);
+    assert_int_equal(f->world.open_streams, 0);
+    assert_int_equal(f->world.open_paths, 0);
+    assert_null(fake_world_link(&f->world, true));
+    assert_null(fake_world_link(&f->world, false));
+}
+
+static void test_enabled_is_a_switch(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    struct stream_spec spec = spec_of(f);
+    fake_world_clear_trace(&f->world);
+    spec.enabled = false;
+    change(f, &spec);
+    assert_string_equal(state_of(f), "stopped Disabled");
+    assert_string_equal(f->world.trace, "-sender -receiver -source -destination");
+    spec.enabled = true;
+    change(f, &spec);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_everything_is_back_after_a_restart(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    fake_world_stop(&f->world);
+    fake_world_start(&f->world);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_two_streams_share_a_source(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    char sink[UID_SIZE], stream[UID_SIZE];
+    fake_put_endpoint(&f->world, "", SINK, sink);
+    struct stream_spec spec = fake_stream_between(f->source, sink);
+    fake_put_stream(&f->world, "", &spec, stream);
+    fake_world_run_ms(&f->world, 600);
+    assert_int_equal(f->world.open_streams, 3); /* one source, two destinations */
+    assert_int_equal(orchestrator_endpoint(f->world.orchestrator, f->source)->status.active_streams, 2);
+    struct fake_answer answer = {};
+    assert_int_equal(
+        orchestrator_remove_stream(f->world.orchestrator, stream, ANY_GENERATION, fake_done, &answer, nullptr), ERR_OK);
+    fake_world_run_ms(&f->world, 600);
+    assert_int_equal(f->world.open_streams, 2);
+    assert_string_equal(state_of(f), "running");
+    assert_int_equal(orchestrator_endpoint(f->world.orchestrator, f->source)->status.active_streams, 1);
+}
+
+/* ---- changes ---- */
+
+static void test_gain_needs_no_new_link(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    uint32_t link = fake_world_link(&f->world, true)->id;
+    fake_world_clear_trace(&f->world);
+    struct stream_spec spec = spec_of(f);
+    spec.settings.gain_db = -6;
+    spec.settings.muted = true;
+    snprintf(spec.display_name, sizeof spec.display_name, "another name");
+    change(f, &spec);
+    assert_string_equal(f->world.trace, "");
+    assert_int_equal(fake_world_link(&f->world, true)->id, link);
+    assert_true(f->world.gain_db == -6 && f->world.muted);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_another_latency_is_another_link(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    fake_world_clear_trace(&f->world);
+    struct stream_spec spec = spec_of(f);
+    spec.settings.has_target_latency_ms = PRESENCE_VALUE;
+    spec.settings.target_latency_ms = 300;
+    change(f, &spec);
+    /* The nodes stay: a file goes on playing. */
+    assert_string_equal(f->world.trace, "-sender -receiver +receiver +sender");
+    assert_int_equal(fake_world_link(&f->world, true)->config.settings.target_latency_ns, 300 * NS_PER_MS);
+    assert_string_equal(state_of(f), "running");
+    assert_int_equal(orchestrator_stream(f->world.orchestrator, f->stream)->status.restarts, 0); /* it was asked for */
+}
+
+static void test_another_destination(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    char sink[UID_SIZE];
+    fake_put_endpoint(&f->world, "", SINK, sink);
+    fake_world_clear_trace(&f->world);
+    struct stream_spec spec = fake_stream_between(f->source, sink);
+    change(f, &spec);
+    assert_string_equal(state_of(f), "running");
+    assert_int_equal(f->world.open_streams, 2);
+    assert_null(strstr(f->world.trace, "source")); /* it goes on */
+}
+
+/* ---- what is missing ---- */
+
+static void test_waits_for_a_file_and_starts_by_itself(void **state) {
+    struct fixture *f = *state;
+    f->world.file_error = ERR_NOT_FOUND;
+    make_stream(f, FILE_ONCE);
+    assert_string_equal(state_of(f), "pending FileMissing");
+    const struct registry_stream *stream = orchestrator_stream(f->world.orchestrator, f->stream);
+    assert_non_null(strstr(stream->status.conditions[0].message, "a.wav"));
+    assert_string_equal(stream->status.conditions[0].type, "Source");
+    fake_world_run_ms(&f->world, 60'000);
+    assert_string_equal(state_of(f), "pending FileMissing");
+    uint64_t before = events_last(orchestrator_events(f->world.orchestrator));
+    fake_world_run_ms(&f->world, 60'000);
+    /* Nothing has changed: nobody is told anything. */
+    assert_int_equal(events_last(orchestrator_events(f->world.orchestrator)), before);
+    f->world.file_error = ERR_OK;
+    fake_world_run_ms(&f->world, 2000);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_waits_for_a_recording_to_be_possible(void **state) {
+    struct fixture *f = *state;
+    f->world.file_error = ERR_DENIED;
+    fake_put_endpoint(&f->world, "", "{\"kind\":\"file\",\"file\":{\"name\":\"b.wav\",\"mode\":\"record\"}}", f->sink);
+    fake_put_endpoint(&f->world, "", TONE, f->source);
+    struct stream_spec spec = fake_stream_between(f->source, f->sink);
+    fake_put_stream(&f->world, "", &spec, f->stream);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "failed AccessDenied");
+    f->world.file_error = ERR_OK;
+    fake_world_run_ms(&f->world, 2000);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_an_endpoint_goes_and_comes_back(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    remove_endpoint(f, f->source);
+    assert_string_equal(state_of(f), "pending EndpointMissing");
+    assert_int_equal(f->world.open_streams, 0);
+    char same[UID_SIZE];
+    fake_put_endpoint(&f->world, f->source, TONE, same);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "running");
+    fake_put_endpoint(&f->world, f->source, "{\"kind\":\"tone\",\"enabled\":false}", same);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "pending EndpointDisabled");
+    fake_put_endpoint(&f->world, f->source, TONE, same);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_a_changed_endpoint_is_opened_anew(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    size_t nodes = f->world.n_nodes;
+    char same[UID_SIZE];
+    fake_put_endpoint(&f->world, f->source, "{\"kind\":\"tone\",\"display_name\":\"only a name\"}", same);
+    fake_world_run_ms(&f->world, 0);
+    assert_int_equal(f->world.n_nodes, nodes);
+    fake_put_endpoint(&f->world, f->source, "{\"kind\":\"tone\",\"tone\":{\"frequency_hz\":880}}", same);
+    fake_world_run_ms(&f->world, 0);
+    assert_int_equal(f->world.n_nodes, nodes + 1);
+    assert_string_equal(state_of(f), "running");
+}
+
+/* ---- the end of a source ---- */
+
+static void test_a_file_that_ends_and_is_written_again(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, FILE_ONCE);
+    assert_string_equal(state_of(f), "running");
+    fake_world_node_event(&f->world, AUDIO_INPUT, ENGINE_NODE_ENDED);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "running"); /* its last sound is on its way */
+    fake_world_run_ms(&f->world, 2000);
+    assert_string_equal(state_of(f), "stopped SourceEnded");
+    assert_int_equal(f->world.open_streams, 0);
+    fake_world_run_ms(&f->world, 60'000);
+    assert_string_equal(state_of(f), "stopped SourceEnded");
+    struct stream_spec spec = spec_of(f);
+    change(f, &spec);
+    assert_string_equal(state_of(f), "running");
+}
+
+/* ---- failures ---- */
+
+/* Attempts come at 0, 0.5, 1, 2, 4, 8, 10, 10 … seconds after each other, ± 20 %. */
+static void test_failures_are_tried_again_with_growing_pauses(void **state) {
+    struct fixture *f = *state;
+    f->world.path_error = ERR_IO;
+    make_external(f, 10001);
+    assert_string_equal(state_of(f), "failed PathFailed");
+    fake_world_run_ms(&f->world, 100'000);
+    assert_true(f->world.n_path_opened >= 8);
+    double wanted_ms = 500;
+    for (size_t i = 1; i < f->world.n_path_opened; i++) {
+        double pause_ms = (double)(f->world.path_opened_ns[i] - f->world.path_opened_ns[i - 1]) / NS_PER_MS;
+        if (pause_ms < wanted_ms * 0.8 || pause_ms > wanted_ms * 1.2)
+            fail_msg("attempt %zu after %.0f ms, not about %.0f", i, pause_ms, wanted_ms);
+        wanted_ms = wanted_ms * 2 > 10'000 ? 10'000 : wanted_ms * 2;
+    }
+    assert_int_equal(f->world.open_paths, 0);
+    f->world.path_error = ERR_OK;
+    fake_world_run_ms(&f->world, 12'001);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_a_write_ends_the_pause(void **state) {
+    struct fixture *f = *state;
+    f->world.path_error = ERR_IO;
+    make_external(f, 10001);
+    fake_world_run_ms(&f->world, 60'000);
+    f->world.path_error = ERR_OK;
+    struct stream_spec spec = spec_of(f);
+    change(f, &spec);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_a_taken_port_is_waited_for(void **state) {
+    struct fixture *f = *state;
+    f->world.path_error = ERR_BUSY;
+    make_external(f, 10001);
+    assert_string_equal(state_of(f), "pending PortInUse");
+    const struct registry_stream *stream = orchestrator_stream(f->world.orchestrator, f->stream);
+    assert_non_null(strstr(stream->status.conditions[0].message, "10001"));
+    f->world.path_error = ERR_OK;
+    fake_world_run_ms(&f->world, 12'001);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_chosen_ports_are_from_the_range(void **state) {
+    struct fixture *f = *state;
+    make_external(f, 0);
+    assert_string_equal(state_of(f), "running");
+    const struct registry_stream *stream = orchestrator_stream(f->world.orchestrator, f->stream);
+    assert_int_equal(stream->status.local_uris.has_media, PRESENCE_VALUE);
+    unsigned port = 0;
+    assert_int_equal(sscanf(stream->status.local_uris.media, "rtp://0.0.0.0:%u", &port), 1);
+    assert_true(port >= 20000 && port <= 20009);
+    /* Taken, all of them: it says what to do. */
+    f->world.path_error = ERR_BUSY;
+    struct stream_spec spec = spec_of(f);
+    spec.settings.has_target_latency_ms = PRESENCE_VALUE;
+    spec.settings.target_latency_ms = 150;
+    change(f, &spec);
+    assert_string_equal(state_of(f), "pending PortInUse");
+}
+
+static void test_a_broken_link_is_built_anew(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    fake_world_link_event(&f->world, fake_world_link(&f->world, true), ENGINE_LINK_FAILED);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "failed PathFailed");
+    assert_null(fake_world_link(&f->world, true)); /* and never asked again */
+    assert_null(fake_world_link(&f->world, false));
+    fake_world_run_ms(&f->world, 1000);
+    assert_string_equal(state_of(f), "running");
+    assert_int_equal(orchestrator_stream(f->world.orchestrator, f->stream)->status.restarts, 1);
+}
+
+static bool receiver_is_up(struct fixture *f, int32_t target_latency_ms) {
+    const struct fake_link *receiver = fake_world_link(&f->world, true);
+    return receiver && receiver->is_up && !fake_world_link(&f->world, false) &&
+           receiver->config.settings.target_latency_ns == target_latency_ms * NS_PER_MS;
+}
+
+/* Either end may refuse to be built; nothing of the other may be left. */
+static void test_half_a_link_is_taken_down(void **state) {
+    struct fixture *f = *state;
+    for (int sender_fails = 0; sender_fails <= 1; sender_fails++) {
+        make_stream(f, TONE);
+        struct stream_spec spec = spec_of(f);
+        spec.settings.has_target_latency_ms = PRESENCE_VALUE;
+        spec.settings.target_latency_ms = 200;
+        char uid[UID_SIZE];
+        assert_int_equal(orchestrator_put_stream(f->world.orchestrator, f->stream, &spec, ANY_GENERATION, uid, nullptr,
+                                                 nullptr, nullptr),
+                         ERR_OK);
+        for (int i = 0; sender_fails && !receiver_is_up(f, 200); i++) {
+            assert_true(i < 1000);
+            fake_world_step(&f->world);
+        }
+        f->world.link_error = ERR_INTERNAL;
+        f->world.n_link_errors = 1;
+        fake_world_run_ms(&f->world, 0);
+        assert_int_equal(f->world.n_link_errors, 0);
+        assert_string_equal(state_of(f), "failed PathFailed");
+        assert_int_equal(f->world.open_paths, 0);
+        fake_world_run_ms(&f->world, 1000);
+        assert_string_equal(state_of(f), "running");
+        assert_int_equal(
+            orchestrator_remove_stream(f->world.orchestrator, f->stream, ANY_GENERATION, nullptr, nullptr, nullptr),
+            ERR_OK);
+        fake_world_run_ms(&f->world, 10);
+        assert_int_equal(f->world.open_streams, 0);
+    }
+}
+
+/* How long until it runs again, in steps of 100 ms. */
+static int64_t fail_and_wait_ms(struct fixture *f) {
+    fake_world_link_event(&f->world, fake_world_link(&f->world, true), ENGINE_LINK_FAILED);
+    for (int64_t ms = 0; ms < 20'000; ms += 100) {
+        if (strcmp(state_of(f), "running") == 0 && fake_world_link(&f->world, true) && ms > 0)
+            return ms;
+        fake_world_run_ms(&f->world, 100);
+    }
+    fail_msg("it did not come back");
+    return 0;
+}
+
+static void test_steady_sound_makes_the_next_failure_a_first_one(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    int64_t wait_ms = 0;
+    for (int i = 0; i < 6; i++) /* one right after the other: pauses grow */
+        wait_ms = fail_and_wait_ms(f);
+    assert_true(wait_ms > 7'900);
+    fake_world_run_ms(&f->world, RECONCILE_STEADY_NS / NS_PER_MS);
+    assert_true(fail_and_wait_ms(f) <= 700);
+}
+
+static void test_a_node_that_fails(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, FILE_ONCE);
+    f->world.file_error = ERR_IO;
+    fake_world_node_event(&f->world, AUDIO_INPUT, ENGINE_NODE_FAILED);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "failed FileFailed");
+    assert_int_equal(f->world.open_streams, 1); /* the destination is kept for the next attempt */
+    f->world.file_error = ERR_OK;
+    fake_world_run_ms(&f->world, 12'001);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_a_device_that_does_not_open(void **state) {
+    struct fixture *f = *state;
+    f->world.open_error = ERR_BUSY;
+    make_stream(f, TONE);
+    assert_string_equal(state_of(f), "failed DeviceBusy");
+    f->world.open_error = ERR_OK;
+    fake_world_run_ms(&f->world, 1300); /* both sides have failed */
+    assert_string_equal(state_of(f), "running");
+}
+
+/* ---- sound ---- */
+
+static void test_silence_degrades_and_sound_heals(void **state) {
+    struct fixture *f = *state;
+    make_external(f, 10001);
+    assert_string_equal(state_of(f), "running");
+    struct fake_link *link = fake_world_link(&f->world, true);
+    link->status.playing = false;
+    fake_world_link_event(&f->world, link, ENGINE_LINK_SILENT);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "degraded NoMedia");
+    link->status.packets_received = 10; /* the same sender goes on */
+    link->status.playing = true;
+    fake_world_run_ms(&f->world, 600);
+    assert_string_equal(state_of(f), "running");
+    link->status.playing = false;
+    fake_world_link_event(&f->world, link, ENGINE_LINK_SILENT);
+    fake_world_run_ms(&f->world, 6000);
+    assert_string_equal(state_of(f), "connecting NoMedia"); /* it waits for a sender */
+    assert_non_null(fake_world_link(&f->world, true));
+    fake_world_link_event(&f->world, link, ENGINE_LINK_STARTED);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_losses_degrade(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    struct fake_link *link = fake_world_link(&f->world, true);
+    fake_world_run_ms(&f->world, 1000);
+    for (int i = 0; i < 6; i++) { /* 2 % of 48000 a second */
+        link->status.lost_network += 480;
+        fake_world_run_ms(&f->world, 500);
+    }
+    assert_string_equal(state_of(f), "degraded PacketLoss");
+    fake_world_run_ms(&f->world, 6000);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_no_sound_yet(void **state) {
+    struct fixture *f = *state;
+    f->world.mute = true;
+    make_external(f, 10001);
+    assert_string_equal(state_of(f), "connecting NoMedia");
+    fake_world_link_event(&f->world, fake_world_link(&f->world, true), ENGINE_LINK_STARTED);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_meters_only_while_somebody_watches(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    struct fake_link *link = fake_world_link(&f->world, true);
+    link->status.n_channels = 2;
+    link->status.level_dbfs[0] = link->status.level_dbfs[1] = -20;
+    struct events *events = orchestrator_events(f->world.orchestrator);
+    uint64_t before = events_last(events);
+    fake_world_run_ms(&f->world, 2000);
+    assert_int_equal(events_last(events), before);
+    orchestrator_watch_meters(f->world.orchestrator, true);
+    fake_world_run_ms(&f->world, 1000);
+    uint64_t n = events_last(events) - before;
+    assert_true(n >= 9 && n <= 11);
+    orchestrator_watch_meters(f->world.orchestrator, false);
+    before = events_last(events);
+    fake_world_run_ms(&f->world, 2000);
+    assert_int_equal(events_last(events), before);
+}
+
+/* ---- the end ---- */
+
+/* Stopping in the middle of anything, at any step, leaves nothing: fake_world_stop() asserts it. */
+static void test_stop_at_any_step(void **state) {
+    struct fixture *f = *state;
+    for (int steps = 0; steps < 40; steps++) {
+        char source[UID_SIZE], sink[UID_SIZE], uid[UID_SIZE];
+        fake_put_endpoint(&f->world, "", TONE, source);
+        fake_put_endpoint(&f->world, "", SINK, sink);
+        struct stream_spec spec = fake_stream_between(source, sink);
+        assert_int_equal(
+            orchestrator_put_stream(f->world.orchestrator, "", &spec, ANY_GENERATION, uid, nullptr, nullptr, nullptr),
+            ERR_OK);
+        for (int i = 0; i < steps; i++)
+            fake_world_step(&f->world);
+        fake_world_stop(&f->world);
+        f->world.n_nodes = f->world.n_links = 0;
+        fake_world_clear_trace(&f->world);
+        fake_world_start(&f->world);
+        assert_int_equal(
+            orchestrator_remove_stream(f->world.orchestrator, uid, ANY_GENERATION, nullptr, nullptr, nullptr), ERR_OK);
+        fake_world_run_ms(&f->world, 10);
+    }
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_up_and_down_in_order),
+        TEST(test_enabled_is_a_switch),
+        TEST(test_everything_is_back_after_a_restart),
+        TEST(test_two_streams_share_a_source),
+        TEST(test_gain_needs_no_new_link),
+        TEST(test_another_latency_is_another_link),
+        TEST(test_another_destination),
+        TEST(test_waits_for_a_file_and_starts_by_itself),
+        TEST(test_waits_for_a_recording_to_be_possible),
+        TEST(test_an_endpoint_goes_and_comes_back),
+        TEST(test_a_changed_endpoint_is_opened_anew),
+        TEST(test_a_file_that_ends_and_is_written_again),
+        TEST(test_failures_are_tried_again_with_growing_pauses),
+        TEST(test_a_write_ends_the_pause),
+        TEST(test_a_taken_port_is_waited_for),
+        TEST(test_chosen_ports_are_from_the_range),
+        TEST(test_a_broken_link_is_built_anew),
+        TEST(test_half_a_link_is_taken_down),
+        TEST(test_steady_sound_makes_the_next_failure_a_first_one),
+        TEST(test_a_node_that_fails),
+        TEST(test_a_device_that_does_not_open),
+        TEST(test_silence_degrades_and_sound_heals),
+        TEST(test_losses_degrade),
+        TEST(test_no_sound_yet),
+        TEST(test_meters_only_while_somebody_watches),
+        TEST(test_stop_at_any_step),
+    };
+#undef TEST
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
