@@ -28,6 +28,8 @@ const struct option_def CLI_OPTIONS[] = {
 };
 
 static const char DEFAULT_ADDR[] = "127.0.0.1:4040";
+/* Where the service of the machine has it (tools/systemd/rocd.service.in). */
+static const char SERVICE_SOCKET[] = "/run/rocd/rocd.sock";
 
 const struct command *command_find(const char *name) {
     for (size_t i = 0; COMMANDS[i]; i++)
@@ -186,6 +188,8 @@ static enum err connect_client(struct cli *cli, const struct option_result *opti
     if (!addr && !socket) {
         if (usual && access(usual, F_OK) == 0)
             socket = usual;
+        else if (access(SERVICE_SOCKET, R_OK | W_OK) == 0)
+            socket = SERVICE_SOCKET;
         else
             addr = DEFAULT_ADDR;
     }
