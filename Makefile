@@ -69,10 +69,13 @@ tsan: deps-test ## unit and api tests under ThreadSanitizer
 	$(call configure,tsan,-Db_sanitize=thread -Db_lundef=false)
 	@tools/run-tests build-tsan $(filter unit api,$(SUITE))
 
+# The prefix is written into files, so another one builds them again. Without DESTDIR the loader is told of librocd.
 .PHONY: install
 install: build ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@meson configure $(BUILD) --prefix=$(or $(PREFIX),/usr/local) >/dev/null
+	@ninja -C $(BUILD) --quiet
 	@meson install -C $(BUILD) --no-rebuild --quiet
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 .PHONY: fmt
 fmt: ## format the C sources
