@@ -99,7 +99,7 @@ static enum cli_exit show_problem(const struct cli *cli, const char *method, con
     yyjson_val *errors = yyjson_obj_get(problem, "errors"), *error;
     size_t i, n;
     yyjson_arr_foreach(errors, i, n, error) {
-        if (n == 1 && !strcmp(json_str(error, "detail"), detail))
+        if (n == 1 && strstr(detail, json_str(error, "detail")))
             continue;
         buf_append_str(&text, "\n  ");
         text_append(&text, json_str(error, "pointer"));
@@ -218,9 +218,14 @@ static enum cli_exit run(struct cli *cli, const struct command *command, int arg
         return CLI_OK;
     }
     if (n_args < command->min_args)
-        return usage(cli, command, n_args ? "one more word is needed" : "what? A word is missing");
-    if (n_args > command->max_args)
-        return usage(cli, command, "that is one word too many");
+        (void)err_set(&info, ERR_INVALID, "%s needs %s%s", command->name, n_args ? "more: " : "", command->args);
+    else if (n_args > command->max_args)
+        (void)err_set(&info, ERR_INVALID, "%s does not know what to do with '%s'", command->name,
+                      argv[command->max_args]);
+    else
+        info.code = ERR_OK;
+    if (info.code != ERR_OK)
+        return usage(cli, command, info.message);
     cli->json = results[CLI_OPTION_JSON].count > 0;
     enum err e = connect_client(cli, results, &info);
     if (e != ERR_OK)

@@ -84,7 +84,9 @@ static void names_and_uids_are_resolved(void **) {
                                "{\"u\":\"bbbb\",\"display_name\":\"Küche\"},"
                                "{\"u\":\"cccc\",\"display_name\":\"Twin\"},"
                                "{\"u\":\"dddd\",\"display_name\":\"Twin\\u001b[31m\"},"
-                               "{\"u\":\"eeee\",\"display_name\":\"Twin\"}]";
+                               "{\"u\":\"eeee\",\"display_name\":\"Twin\"},"
+                               "{\"u\":\"ffff\",\"display_name\":\"Shelf → Cellar\"},"
+                               "{\"u\":\"gggg\",\"display_name\":\"Attic → Cellar\"}]";
     static const struct {
         const char *typed;
         enum err code;
@@ -99,6 +101,10 @@ static void names_and_uids_are_resolved(void **) {
         {"RADIO", ERR_CONFLICT, "aaab  radio"},
         {"aaa", ERR_CONFLICT, "may be any of these things"},
         {"Twin", ERR_CONFLICT, "eeee  Twin"},
+        {"Shelf", ERR_OK, "ffff"},
+        {"attic", ERR_OK, "gggg"},
+        {"Cellar", ERR_CONFLICT, "gggg  Attic"},
+        {"Shel", ERR_NOT_FOUND, "there is no thing"},
         {"Kuche", ERR_NOT_FOUND, "did you mean 'Küche'?"},
         {"zzz", ERR_NOT_FOUND, "see `rocctl things`"},
         {"", ERR_NOT_FOUND, "there is no thing ''"},
@@ -137,6 +143,34 @@ static void tables_are_aligned(void **) {
     assert_string_equal(text, "A       NUM  C\nKüche     7  x\n日     1000  y\n");
     free(text);
     table_finish(&t);
+}
+
+/* The same table on terminals that are too narrow for it. */
+static void tables_fit(void **) {
+    static const char *const CELLS[] = {"UID", "NAME", "WHY", "ab", "Küche", "no such file", "cd", "-", ""};
+    static const struct {
+        size_t max_width;
+        const char *want;
+    } CASES[] = {
+        {0, "UID  NAME   WHY\nab   Küche  no such file\ncd   -      \n"},
+        {24, "UID  NAME   WHY\nab   Küche  no such file\ncd   -      \n"},
+        {23, "UID  NAME\nab   Küche\n    no such file\ncd   -\n"},
+        {10, "UID  NAME\nab   Küche\n    no such file\ncd   -\n"},
+        {9, "ab\n  NAME  Küche\n  WHY   no such file\ncd\n"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct table t = {.n_columns = 3, .max_width = CASES[i].max_width};
+        for (size_t j = 0; j < 9; j++)
+            table_cell(&t, TEXT_PLAIN, "%s", CELLS[j]);
+        char *text = nullptr;
+        size_t n = 0;
+        FILE *out = open_memstream(&text, &n);
+        table_print(&t, false, out);
+        fclose(out);
+        assert_string_equal(text, CASES[i].want);
+        free(text);
+        table_finish(&t);
+    }
 }
 
 static bool collect(void *arg, const char *id, const char *type, const char *data, size_t len) {
@@ -349,8 +383,8 @@ static void commands_talk_to_rocd(void **state) {
         {"create tone X --record", CLI_USAGE, nullptr, "--record is for the kind file", nullptr},
         {"create bell X", CLI_USAGE, nullptr, "there is no kind 'bell'", nullptr},
         {"watch --count 2", CLI_OK, "stream_added", nullptr, "GET /events HTTP/1.1"},
-        {"watch --count 1 --types stream_added,meter --stream ab", CLI_OK, nullptr, nullptr,
-         "GET /events?types=stream_added,meter&stream=ab HTTP/1.1"},
+        {"watch --count 1 --types stream_added,meter --stream ab12cd-ef34gh-ij56kl", CLI_OK, nullptr, nullptr,
+         "GET /events?types=stream_added,meter&stream=ab12cd-ef34gh-ij56kl HTTP/1.1"},
         {"watch --count 3 --json", CLI_OK, "{\"id\":\"e-3\",\"event\":\"stream_removed\",\"data\":{\"uid\":\"u\"}}",
          "trying again", "Last-Event-ID: e-2"},
         {"watch --types a&b", CLI_USAGE, nullptr, "expected words", nullptr},
@@ -395,6 +429,7 @@ int main(void) {
         cmocka_unit_test(names_and_uids_are_resolved),
         cmocka_unit_test(text_is_made_harmless),
         cmocka_unit_test(tables_are_aligned),
+        cmocka_unit_test(tables_fit),
         cmocka_unit_test(events_come_in_any_pieces),
         cmocka_unit_test(numbers_and_durations),
         cmocka_unit_test_setup_teardown(commands_talk_to_rocd, start_server, stop_server),

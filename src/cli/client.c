@@ -20,10 +20,16 @@ struct client {
 };
 
 enum err client_create(const char *addr, const char *socket, struct client **ret, struct err_info *reterr) {
+    static const char HTTP[] = "http://";
+    if (!socket && !strncmp(addr, HTTP, strlen(HTTP)))
+        addr += strlen(HTTP);
+    size_t len = socket ? 0 : strcspn(addr, "/");
+    if (!socket && (len == 0 || (addr[len] && strcmp(addr + len, "/"))))
+        return err_set(reterr, ERR_INVALID, "'%s' is no address: give host:port, as in 127.0.0.1:4040", addr);
     struct client *c = calloc(1, sizeof *c);
     if (c) {
         c->is_socket = socket;
-        c->where = strdup(socket ? socket : addr);
+        c->where = socket ? strdup(socket) : strndup(addr, len);
         if (curl_global_init(CURL_GLOBAL_DEFAULT) == 0)
             c->curl = curl_easy_init();
     }
@@ -81,7 +87,7 @@ static enum err translate(const struct client *c, CURLcode code, struct err_info
     case CURLE_GOT_NOTHING:
         return err_set(reterr, ERR_UNAVAILABLE, "%s", why);
     case CURLE_URL_MALFORMAT:
-        return err_set(reterr, ERR_INVALID, "'%s' is no address: give host:port", c->where);
+        return err_set(reterr, ERR_INVALID, "'%s' is no address: give host:port, as in 127.0.0.1:4040", c->where);
     case CURLE_OUT_OF_MEMORY:
         return err_set(reterr, ERR_NO_MEMORY, "out of memory");
     default:

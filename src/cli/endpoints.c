@@ -4,7 +4,7 @@
 
 static void print_table(const struct cli *cli, yyjson_val *list) {
     static const char *const HEADING[] = {"UID", "NAME", "KIND", "DIRECTION", "STATE", "FORMAT", "LEVEL", "REASON"};
-    struct table table = {.n_columns = sizeof HEADING / sizeof HEADING[0]};
+    struct table table = {.n_columns = sizeof HEADING / sizeof HEADING[0], .max_width = text_terminal_width(cli->out)};
     for (size_t i = 0; i < table.n_columns; i++)
         table_cell(&table, TEXT_DIM, "%s", HEADING[i]);
     size_t i, n;

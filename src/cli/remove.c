@@ -9,7 +9,26 @@
 struct kind {
     const char *list; /* path */
     const char *what, *uid_member, *uri_member, *done;
+    bool is_used_by_streams;
 };
+
+/* Who deletes an endpoint should know whom it is missed by. */
+static void tell_users(struct cli *cli, const char *uid) {
+    yyjson_doc *streams = nullptr;
+    if (cli_request(cli, "GET", "/streams", nullptr, &streams) != CLI_OK)
+        return;
+    size_t i, n, n_users = 0;
+    yyjson_val *stream;
+    yyjson_arr_foreach(yyjson_doc_get_root(streams), i, n, stream) {
+        const char *source = json_str(yyjson_obj_get(stream, "source"), "endpoint_uri");
+        const char *destination = json_str(yyjson_obj_get(stream, "destination"), "endpoint_uri");
+        n_users += strstr(source, uid) || strstr(destination, uid);
+    }
+    if (n_users > 0)
+        fprintf(cli->err, "rocctl: %zu stream%s named it and cannot run any more: see `rocctl streams`\n", n_users,
+                n_users == 1 ? "" : "s");
+    yyjson_doc_free(streams);
+}
 
 static enum cli_exit remove_object(struct cli *cli, const struct kind *kind, const char *typed) {
     yyjson_doc *list = nullptr, *nothing = nullptr;
@@ -31,19 +50,21 @@ static enum cli_exit remove_object(struct cli *cli, const struct kind *kind, con
         fprintf(cli->out, "%s %s  %s\n", kind->done, json_str(object, kind->uid_member), name.data ? name.data : "");
         buf_finish(&name);
     }
+    if (exit == CLI_OK && kind->is_used_by_streams)
+        tell_users(cli, json_str(object, kind->uid_member));
     yyjson_doc_free(nothing);
     yyjson_doc_free(list);
     return exit;
 }
 
 static enum cli_exit run_disconnect(struct cli *cli, const char **args, int, const struct option_result *) {
-    static const struct kind STREAM = {"/streams", "stream", "stream_uid", "stream_uri", "ended stream"};
+    static const struct kind STREAM = {"/streams", "stream", "stream_uid", "stream_uri", "ended stream", false};
     return remove_object(cli, &STREAM, args[0]);
 }
 
 static enum cli_exit run_delete(struct cli *cli, const char **args, int, const struct option_result *) {
-    static const struct kind ENDPOINT = {"/peers/self/endpoints", "endpoint", "endpoint_uid", "endpoint_uri",
-                                         "deleted endpoint"};
+    static const struct kind ENDPOINT = {"/peers/self/endpoints", "endpoint",         "endpoint_uid",
+                                         "endpoint_uri",          "deleted endpoint", true};
     return remove_object(cli, &ENDPOINT, args[0]);
 }
 
@@ -51,7 +72,7 @@ const struct command COMMAND_DISCONNECT = {
     .name = "disconnect",
     .args = "STREAM",
     .summary = "End a stream and forget it",
-    .details = "STREAM is a name, a uid or the beginning of a uid.",
+    .details = "STREAM is a name, a uid or the beginning of a uid, or one of its sides if no other stream has it.",
     .examples = "  rocctl disconnect Radio\n  rocctl disconnect jgn1\n",
     .min_args = 1,
     .max_args = 1,

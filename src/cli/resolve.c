@@ -8,8 +8,19 @@
 #include "cli/cli.h"
 #include "cli/text.h"
 
-/* From the surest way to the loosest; the first that finds anything decides. */
-enum match { MATCH_UID, MATCH_NAME, MATCH_UID_PREFIX, MATCH_NAME_ANY_CASE, N_MATCHES };
+/* From the surest way to the loosest; the first that finds anything decides. A side is that of a name which rocd has
+ * chosen for a stream: "Radio" of "Radio → Kitchen". */
+enum match { MATCH_UID, MATCH_NAME, MATCH_UID_PREFIX, MATCH_NAME_ANY_CASE, MATCH_SIDE, N_MATCHES };
+
+static bool is_side(const char *name, const char *typed) {
+    static const char ARROW[] = " → ";
+    const char *arrow = strstr(name, ARROW);
+    if (!arrow)
+        return false;
+    size_t len = strlen(typed);
+    return (len == (size_t)(arrow - name) && !strncasecmp(name, typed, len)) ||
+           !strcasecmp(arrow + strlen(ARROW), typed);
+}
 
 static bool matches(enum match how, const char *uid, const char *name, const char *typed) {
     switch (how) {
@@ -21,6 +32,8 @@ static bool matches(enum match how, const char *uid, const char *name, const cha
         return !strncmp(uid, typed, strlen(typed));
     case MATCH_NAME_ANY_CASE:
         return !strcasecmp(name, typed);
+    case MATCH_SIDE:
+        return is_side(name, typed);
     case N_MATCHES:
         break;
     }

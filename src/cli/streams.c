@@ -17,7 +17,12 @@ static void row(struct table *table, yyjson_val *stream, yyjson_val *endpoints) 
     yyjson_val *packets = yyjson_obj_get(status, "packets");
     const char *state = json_str(status, "state");
     struct buf source = {}, destination = {}, level = {};
-    show_connection(&source, yyjson_obj_get(stream, "source"), endpoints);
+    const char *listens_at =
+        json_str(yyjson_obj_get(status, "local_uris"), "media"); /* rocd may have chosen the port */
+    if (listens_at[0])
+        buf_append_str(&source, listens_at);
+    else
+        show_connection(&source, yyjson_obj_get(stream, "source"), endpoints);
     show_connection(&destination, yyjson_obj_get(stream, "destination"), endpoints);
     show_level(&level, yyjson_obj_get(status, "level_dbfs"));
     double moved = json_num(packets, "sent", 0) > 0 ? json_num(packets, "sent", 0) : json_num(packets, "received", 0);
@@ -40,7 +45,9 @@ static void row(struct table *table, yyjson_val *stream, yyjson_val *endpoints) 
 static void print_table(const struct cli *cli, yyjson_val *streams, yyjson_val *endpoints) {
     static const char *const HEADING[] = {"UID",     "NAME",    "STATE", "SOURCE", "DESTINATION",
                                           "LATENCY", "PACKETS", "LOST",  "LEVEL",  "REASON"};
-    struct table table = {.n_columns = sizeof HEADING / sizeof HEADING[0], .right = 1 << 5 | 1 << 6 | 1 << 7};
+    struct table table = {.n_columns = sizeof HEADING / sizeof HEADING[0],
+                          .right = 1 << 5 | 1 << 6 | 1 << 7,
+                          .max_width = text_terminal_width(cli->out)};
     for (size_t i = 0; i < table.n_columns; i++)
         table_cell(&table, TEXT_DIM, "%s", HEADING[i]);
     size_t i, n;

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include <wchar.h>
 
 /* Length of the valid UTF-8 sequence at `s`, and its character; 0: none (overlong, surrogate, cut). */
@@ -69,6 +71,11 @@ const char *text_color_off(bool on) {
     return on ? "\033[0m" : "";
 }
 
+size_t text_terminal_width(FILE *out) {
+    struct winsize size = {};
+    return isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 void table_cell(struct table *t, enum text_color color, const char *format, ...) {
     if (t->n_cells == t->cap) {
         size_t cap = t->cap ? t->cap * 2 : 64;
@@ -95,26 +102,66 @@ void table_cell(struct table *t, enum text_color color, const char *format, ...)
     t->cells[t->n_cells++] = (struct table_cell){text, color};
 }
 
+static const char *cell_text(const struct table *t, size_t i) {
+    return t->cells[i].text ? t->cells[i].text : "?";
+}
+
+static void print_cell(const struct table *t, size_t i, bool color, FILE *out) {
+    const struct table_cell *cell = &t->cells[i];
+    fprintf(out, "%s%s%s", text_color(cell->color, color), cell_text(t, i),
+            cell->color == TEXT_PLAIN ? "" : text_color_off(color));
+}
+
+/* Rows of n columns; what is in the columns after them, if anything, stands below. */
+static void print_rows(const struct table *t, const size_t *widths, size_t n, bool color, FILE *out) {
+    for (size_t row = 0; row + t->n_columns <= t->n_cells; row += t->n_columns) {
+        for (size_t column = 0; column < n; column++) {
+            bool last = column + 1 == n, right = t->right >> column & 1;
+            int pad = (int)(widths[column] - text_width(cell_text(t, row + column)));
+            fprintf(out, "%*s", right ? pad : 0, "");
+            print_cell(t, row + column, color, out);
+            fprintf(out, "%*s", last ? 0 : (right ? 0 : pad) + 2, "");
+        }
+        fputc('\n', out);
+        for (size_t i = row + n; row > 0 && i < row + t->n_columns; i++)
+            if (*cell_text(t, i))
+                fprintf(out, "    %s\n", cell_text(t, i));
+    }
+}
+
+static void print_records(const struct table *t, bool color, FILE *out) {
+    size_t width = 0;
+    for (size_t column = 1; column < t->n_columns; column++)
+        width = text_width(cell_text(t, column)) > width ? text_width(cell_text(t, column)) : width;
+    for (size_t row = t->n_columns; row + t->n_columns <= t->n_cells; row += t->n_columns) {
+        print_cell(t, row, color, out);
+        fputc('\n', out);
+        for (size_t column = 1; column < t->n_columns; column++) {
+            const char *text = cell_text(t, row + column);
+            if (!*text || !strcmp(text, "-"))
+                continue;
+            fprintf(out, "  %s%*s  ", cell_text(t, column), (int)(width - text_width(cell_text(t, column))), "");
+            print_cell(t, row + column, color, out);
+            fputc('\n', out);
+        }
+    }
+}
+
 void table_print(const struct table *t, bool color, FILE *out) {
-    size_t widths[TABLE_COLUMNS_MAX] = {};
+    size_t widths[TABLE_COLUMNS_MAX] = {}, total = 0;
     for (size_t i = 0; i < t->n_cells; i++) {
-        size_t w = t->cells[i].text ? text_width(t->cells[i].text) : 0;
-        size_t column = i % t->n_columns;
+        size_t w = text_width(cell_text(t, i)), column = i % t->n_columns;
         widths[column] = w > widths[column] ? w : widths[column];
     }
-    for (size_t i = 0; i < t->n_cells; i++) {
-        const struct table_cell *cell = &t->cells[i];
-        const char *text = cell->text ? cell->text : "?";
-        size_t column = i % t->n_columns;
-        bool last = column + 1 == t->n_columns, right = t->right >> column & 1;
-        int pad = (int)(widths[column] - text_width(text));
-        fprintf(out, "%*s%s%s%s", right ? pad : 0, "", text_color(cell->color, color), text,
-                cell->color == TEXT_PLAIN ? "" : text_color_off(color));
-        if (last)
-            fputc('\n', out);
-        else
-            fprintf(out, "%*s", (right ? 0 : pad) + 2, "");
-    }
+    for (size_t column = 0; column < t->n_columns; column++)
+        total += widths[column] + (column ? 2 : 0);
+    size_t n = t->n_columns, without_last = total - widths[n - 1] - 2;
+    if (!t->max_width || total <= t->max_width)
+        print_rows(t, widths, n, color, out);
+    else if (n > 1 && without_last <= t->max_width)
+        print_rows(t, widths, n - 1, color, out);
+    else
+        print_records(t, color, out);
 }
 
 void table_finish(struct table *t) {

@@ -21,8 +21,12 @@ size_t text_width(const char *text);
 const char *text_color(enum text_color color, bool on);
 const char *text_color_off(bool on);
 
+/* Columns of the terminal behind `out`; 0: it is none, or does not tell. */
+size_t text_terminal_width(FILE *out);
+
 /*
- * A table: rows of cells, aligned in columns. The first row is the heading.
+ * A table: rows of cells, aligned in columns. The first row is the heading. Where the terminal is too narrow, the last
+ * column goes to lines of its own, and where that is not enough each row is shown as a list of its members.
  * Life cycle: zero-initialise with .n_columns → table_cell()… → table_print() → table_finish().
  */
 constexpr size_t TABLE_COLUMNS_MAX = 12;
@@ -35,6 +39,7 @@ struct table_cell {
 struct table {
     size_t n_columns;
     unsigned right;           /* bits of the columns that are aligned to the right */
+    size_t max_width;         /* 0: any */
     struct table_cell *cells; // Private state
     size_t n_cells, cap;
     bool failed;

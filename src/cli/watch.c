@@ -4,9 +4,11 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/id.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/number.h"
+#include "cli/resolve.h"
 #include "cli/show.h"
 #include "cli/sse.h"
 
@@ -15,7 +17,7 @@ enum { TYPES, STREAM, COUNT };
 static const struct option_def OPTIONS[] = {
     [TYPES] = {'t', "types", OPTION_VALUE, "TYPE,…",
                "Only these events, such as stream_updated,meter. Without it all but meter and log."},
-    [STREAM] = {0, "stream", OPTION_VALUE, "UID", "Only events of this stream."},
+    [STREAM] = {0, "stream", OPTION_VALUE, "STREAM", "Only events of this stream: its name or uid."},
     [COUNT] = {0, "count", OPTION_VALUE, "N", "End after N events."},
     {},
 };
@@ -152,6 +154,24 @@ static bool append_query(struct buf *path, char separator, const char *key, cons
     return buf_printf(path, "%c%s=%s", separator, key, value);
 }
 
+/* A whole uid is taken as it is: the stream may be gone, or come later. */
+static enum cli_exit append_stream(struct cli *cli, struct buf *path, char separator, const char *typed) {
+    if (uid_is_valid(typed))
+        return append_query(path, separator, "stream", typed) ? CLI_OK : cli_fail(cli, CLI_FAILED, "out of memory");
+    yyjson_doc *streams = nullptr;
+    yyjson_val *stream = nullptr;
+    struct err_info info;
+    enum cli_exit exit = cli_request(cli, "GET", "/streams", nullptr, &streams);
+    if (exit != CLI_OK)
+        return exit;
+    if (resolve_object(yyjson_doc_get_root(streams), "stream_uid", "stream", typed, &stream, &info) != ERR_OK)
+        exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
+    else if (!append_query(path, separator, "stream", json_str(stream, "stream_uid")))
+        exit = cli_fail(cli, CLI_FAILED, "out of memory");
+    yyjson_doc_free(streams);
+    return exit;
+}
+
 static enum cli_exit run(struct cli *cli, const char **, int, const struct option_result *options) {
     struct watch w = {.cli = cli, .left = 1e15};
     w.sse = (struct sse){.on_event = on_event, .arg = &w};
@@ -167,8 +187,8 @@ static enum cli_exit run(struct cli *cli, const char **, int, const struct optio
                             options[TYPES].value);
         separator = '&';
     }
-    if (exit == CLI_OK && options[STREAM].value && !append_query(&path, separator, "stream", options[STREAM].value))
-        exit = cli_fail(cli, CLI_USAGE, "--stream: expected a uid, found '%s'", options[STREAM].value);
+    if (exit == CLI_OK && options[STREAM].value)
+        exit = append_stream(cli, &path, separator, options[STREAM].value);
     if (exit == CLI_OK)
         exit = path.data ? follow(&w, path.data) : cli_fail(cli, CLI_FAILED, "out of memory");
     buf_finish(&path);

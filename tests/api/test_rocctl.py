@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MPL-2.0
 """rocctl against a real rocd."""
+import contextlib
+import fcntl
 import json
 import os
+import signal
+import struct
 import subprocess
+import termios
 
 import pytest
 
 from support.daemon import program
-from support.wait import wait_until
+from support.wait import DEADLINE_S, wait_until
 
 OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -147,6 +152,107 @@ def test_watch_goes_on_after_a_restart(daemon, rocctl):
         watch.kill()
         watch.wait()
         watch.stdout.close()
+
+
+def test_a_stream_is_watched_and_ended_by_the_names_of_its_sides(daemon, rocctl):
+    for name in ('Attic', 'Shelf'):
+        rocctl.run('create', 'tone', name)
+    rocctl.run('create', 'null', 'Cellar')
+    for name in ('Attic', 'Shelf'):
+        rocctl.run('connect', name, 'Cellar')
+    event = json.loads(rocctl.run('watch', '--stream', 'Attic', '--types', 'meter', '--json', '--count', 1).stdout)
+    uids = {s['display_name']: s['stream_uid'] for s in rocctl.json('streams')}
+    assert event['data']['uid'] == uids['Attic → Cellar']
+    assert 'there is no stream' in rocctl.run('watch', '--stream', 'Nobody', status=FAILED).stderr
+    assert 'may be any of these' in rocctl.run('disconnect', 'Cellar', status=FAILED).stderr
+    assert 'Shelf → Cellar' in rocctl.run('disconnect', 'Shelf').stdout
+    gone = rocctl.run('delete', 'Cellar')
+    assert '1 stream named it' in gone.stderr and 'deleted' in gone.stdout
+
+
+def test_the_port_that_rocd_chose_is_shown(rocctl):
+    rocctl.run('create', 'null', 'Sink')
+    made = rocctl.json('connect', 'rtp://127.0.0.1:0', 'Sink')
+
+    def listens():
+        return rocctl.json('streams')[0]['status']['local_uris']['media']
+    uri = wait_until(listens, 'the stream to listen')
+    assert not uri.endswith(':0') and uri in rocctl.run('streams').stdout
+    rocctl.run('disconnect', made['stream_uid'])
+
+
+def test_ctrl_c_ends_watching(rocctl):
+    watch = subprocess.Popen([str(program('rocctl')), *rocctl.where, 'watch', '--types', 'endpoint_added'], env=rocctl.env,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.set_blocking(watch.stdout.fileno(), False)
+    try:
+        def sees():
+            rocctl.run('create', 'tone', 'Seen')
+            return watch.stdout.read()
+        wait_until(sees, 'the watcher to see an endpoint')
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(DEADLINE_S) == -signal.SIGINT  # as the shell wants it of a program that was interrupted
+        assert watch.stderr.read() == b''
+    finally:
+        watch.kill()
+        watch.wait()
+        watch.stdout.close()
+        watch.stderr.close()
+
+
+@pytest.mark.parametrize('args', [('streams',), ('streams', '--json'), ('help',), ('status',)])
+def test_nobody_reads(rocctl, args):
+    """A closed pipe ends it without a word; a full disk is told."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([str(program('rocctl')), *rocctl.where, *args], env=rocctl.env, stdout=write_end,
+                          stderr=subprocess.PIPE, text=True, timeout=60, restore_signals=True)
+    os.close(write_end)
+    assert done.returncode == -signal.SIGPIPE and done.stderr == ''
+    with open('/dev/full', 'w') as full:
+        done = subprocess.run([str(program('rocctl')), *rocctl.where, *args], env=rocctl.env, stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == FAILED and 'could not be written' in done.stderr
+
+
+@pytest.mark.parametrize('columns, has_heading', [(300, True), (40, False)])
+def test_narrow_terminals(rocctl, columns, has_heading):
+    rocctl.run('create', 'file', 'A file that is not there', '--file', 'nowhere.wav')
+    parent, child = os.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+    text = b''
+    try:
+        watch = subprocess.Popen([str(program('rocctl')), *rocctl.where, 'endpoints'], env=rocctl.env | {'TERM': 'xterm'},
+                                 stdin=subprocess.DEVNULL, stdout=child, stderr=child)
+        os.close(child)
+        with contextlib.suppress(OSError):  # how the other end of a terminal says that it is closed
+            while chunk := os.read(parent, 4096):
+                text += chunk
+        assert watch.wait(DEADLINE_S) == OK
+    finally:
+        os.close(parent)
+    lines = text.decode().splitlines()
+    assert lines[0].startswith('UID') == has_heading
+    assert 'nowhere.wav' in text.decode()
+    if not has_heading:
+        assert any(line.split()[:2] == ['NAME', 'A'] for line in lines), lines
+
+
+@pytest.mark.parametrize('address', ['https://127.0.0.1:1', '', 'http://', '/tmp', '127.0.0.1:99999', '127.0.0.1:1/x'])
+def test_addresses_that_are_none(address):
+    failed = subprocess.run([str(program('rocctl')), '--addr', address, 'status'], capture_output=True, text=True, timeout=60)
+    assert failed.returncode in (FAILED, USAGE) and 'give host:port' in failed.stderr
+
+
+def test_an_address_may_be_a_url(daemon):
+    assert Rocctl('--addr', f'http://{daemon.address}/').json('status')['peer']
+
+
+def test_what_is_said_once_is_enough(rocctl):
+    failed = rocctl.run('create', 'tone', 'X', '--frequency', 99999, status=FAILED)
+    assert failed.stderr.count('/tone/frequency_hz') == 1
+    assert 'SRC DST' in rocctl.run('connect', status=USAGE).stderr
+    assert "'extra'" in rocctl.run('status', 'extra', status=USAGE).stderr
 
 
 def test_nobody_there(tmp_path):

@@ -27,7 +27,8 @@ static enum err explain(int error, const char *media_dir, const char *name, stru
     case ENXIO:
         return err_set(reterr, ERR_INVALID, "'%s' is not a regular file", name);
     case ENOENT:
-        return err_set(reterr, ERR_NOT_FOUND, "there is no file '%s' in the media directory %s", name, media_dir);
+        return err_set(reterr, ERR_NOT_FOUND, "there is no file '%s' in the media directory %s: put it there", name,
+                       media_dir);
     default:
         return err_set_errno(reterr, error, "opening '%s' in the media directory %s", name, media_dir);
     }
