@@ -105,6 +105,9 @@ static enum err open_sound(struct app *app, const struct config *config, struct 
 }
 
 static enum err open_orchestrator(struct app *app, const struct config *config, struct err_info *reterr) {
+    char node_id[2 * CRYPTO_PUBLIC_KEY_SIZE + 1];
+    for (size_t i = 0; i < CRYPTO_PUBLIC_KEY_SIZE; i++)
+        snprintf(node_id + 2 * i, 3, "%02x", app->identity.key.public_key[i]);
     const struct orchestrator_config orchestrator = {
         .log = {app->log.sink, "streams"},
         .loop = loop_uv_loop(app->loop),
@@ -112,6 +115,7 @@ static enum err open_orchestrator(struct app *app, const struct config *config, 
         .engine = app->engine,
         .host = &app->host,
         .peer_uid = app->identity.peer_uid,
+        .node_id = node_id,
         .peer_name = config->name,
         .address = config->http.address,
         .version = ROCD_VERSION,
@@ -125,6 +129,16 @@ static enum err open_orchestrator(struct app *app, const struct config *config, 
     return e;
 }
 
+/* As it was given, with the port that is really open. */
+static void tell_address(struct app *app, const char *address) {
+    char text[sizeof((struct peer *)nullptr)->address];
+    const char *colon = strrchr(address, ':');
+    if (colon) {
+        snprintf(text, sizeof text, "%.*s:%u", (int)(colon - address), address, (unsigned)http_port(app->http));
+        orchestrator_set_address(app->orchestrator, text);
+    }
+}
+
 static enum err open_face(struct app *app, const struct config *config, struct err_info *reterr) {
     const struct api_config api = {
         .orchestrator = app->orchestrator, .log = {app->log.sink, "api"}, .libroc_version = roc_codec_version()};
@@ -132,7 +146,10 @@ static enum err open_face(struct app *app, const struct config *config, struct e
     if (e != ERR_OK)
         return e;
     const struct http_config http = {.address = config->http.address, .socket_path = config->http.socket};
-    return http_start(&http, app->loop, app->api, (struct log){app->log.sink, "http"}, &app->http, reterr);
+    e = http_start(&http, app->loop, app->api, (struct log){app->log.sink, "http"}, &app->http, reterr);
+    if (e == ERR_OK)
+        tell_address(app, config->http.address);
+    return e;
 }
 
 enum err app_create(const struct config *config, struct loop_uv *loop, struct log_sink *sink, struct app **ret,

@@ -92,6 +92,12 @@ void orchestrator_destroy(struct orchestrator *o) {
     free(o);
 }
 
+void orchestrator_set_address(struct orchestrator *o, const char *address) {
+    struct peer *info = &o->registry.self.info;
+    info->has_address = address && *address ? PRESENCE_VALUE : PRESENCE_NULL;
+    snprintf(info->address, sizeof info->address, "%s", address ? address : "");
+}
+
 void orchestrator_on_engine_event(struct orchestrator *o, const struct engine_event *event) {
     reconcile_on_engine_event(&o->reconcile, event);
 }

@@ -40,7 +40,7 @@ struct orchestrator_config {
     const char *peer_uid;
     const char *node_id;   /* public key in hexadecimal, for the peer object; nullptr: not shown */
     const char *peer_name; /* from config; what REST sets wins */
-    const char *address;   /* of the API, for the peer object */
+    const char *address;   /* of the API, for the peer object; see orchestrator_set_address() */
     const char *version;
     uint16_t roc_port_min, roc_port_max;
     const char *const *drivers; /* names of enabled drivers, nullptr-terminated; nullptr: all */
@@ -52,6 +52,8 @@ enum err orchestrator_start(struct orchestrator *orchestrator, struct err_info *
 /* done(arg) on the core when every link and node is gone. */
 void orchestrator_stop(struct orchestrator *orchestrator, void (*done)(void *arg), void *arg);
 void orchestrator_destroy(struct orchestrator *orchestrator);
+/* Once it is known: the port may have been chosen by the system. */
+void orchestrator_set_address(struct orchestrator *orchestrator, const char *address);
 
 /* The engine's callback ends here: app makes the engine first and forwards its events. */
 struct engine_event;

@@ -182,6 +182,63 @@ def test_files_outside_the_media_directory(daemon, workdir):
     assert secret.read_bytes() == before
 
 
+def test_a_link_is_told_before_anything_uses_it(daemon, workdir):
+    (workdir / 'secret').mkdir()
+    os.symlink(workdir / 'secret', daemon.media_dir / 'dir')
+    os.symlink(workdir / 'secret/x.wav', daemon.media_dir / 'link.wav')
+    (daemon.media_dir / 'inside').mkdir()
+    api = daemon.api
+    for name in ('link.wav', 'dir/x.wav', 'dir/sub/x.wav'):
+        for mode in ('play', 'record'):
+            endpoint = api.post(ENDPOINTS, {'kind': 'file', 'file': {'name': name, 'mode': mode, 'on_existing': 'overwrite'}})
+            uri = endpoint['endpoint_uri']
+            status = wait_until(lambda u=uri: (s := api.get(u)['status'])['state'] == 'error' and s, f'{name} to be refused')
+            assert name in status['message'] and 'symbolic link' in status['message']
+    assert not list((workdir / 'secret').iterdir())
+    kept = api.post(ENDPOINTS, {'kind': 'file', 'file': {'name': 'inside/x.wav', 'mode': 'record'}})
+    stream = api.stream(api.tone(), kept)
+    wait_until(lambda: api.stream_is(stream, 'running'), 'a recording inside to run')
+
+
+def test_a_recording_waits_for_its_directory(daemon):
+    api = daemon.api
+    recorder = api.post(ENDPOINTS, {'kind': 'file', 'file': {'name': 'takes/today/x.wav', 'mode': 'record'}})
+    stream = api.stream(api.tone(), recorder)
+    waits = wait_until(lambda: (s := api.stream_is(stream, 'pending')) and s['status']['conditions'] and s, 'it to wait')
+    assert "no directory 'takes/today'" in waits['status']['conditions'][0]['message'], waits['status']
+    (daemon.media_dir / 'takes/today').mkdir(parents=True)
+    wait_until(lambda: api.stream_is(stream, 'running'), 'the recording to start by itself')
+
+
+def test_a_stream_waits_for_its_file_and_starts_by_itself(daemon):
+    api = daemon.api
+    stream = api.stream(api.player('song.wav', loop=True), api.sink())
+    waits = wait_until(lambda: (s := api.stream_is(stream, 'pending')) and s['status']['conditions'] and s, 'it to wait')
+    condition = waits['status']['conditions'][0]
+    assert condition['reason'] == 'FileMissing' and condition['type'] == 'Source' and 'song.wav' in condition['message']
+    aside = daemon.media_dir / 'song.part'
+    wav.write(aside, wav.telltale(48000, 1), 48000)
+    aside.rename(daemon.media_dir / 'song.wav')
+    wait_until(lambda: api.stream_is(stream, 'running'), 'the stream to start by itself')
+
+
+def test_a_port_that_another_program_has(daemon):
+    api = daemon.api
+    other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    other.bind(('127.0.0.1', 0))
+    port = other.getsockname()[1]
+    try:
+        spec = stream_spec({'media_uri': f'rtp://127.0.0.1:{port}'}, api.sink(), fec='none')
+        stream = api.post('/streams', spec)
+        waits = wait_until(lambda: (s := api.stream_is(stream, 'pending')) and s['status']['conditions'] and s, 'it to wait')
+        condition = waits['status']['conditions'][0]
+        assert condition['reason'] == 'PortInUse' and str(port) in condition['message'], condition
+    finally:
+        other.close()
+    wait_until(lambda: not (s := api.get(stream['stream_uri'])['status'])['conditions'] or
+               s['conditions'][0]['reason'] == 'NoMedia', 'the stream to listen once the port is free')
+
+
 def test_a_file_that_is_no_sound(daemon):
     (daemon.media_dir / 'text.wav').write_text('this is not sound\n' * 100)
     (daemon.media_dir / 'empty.wav').write_bytes(b'')

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Endpoints: made, changed and removed; what they show."""
+import hashlib
+import string
 import pytest
 
 from support import wav
@@ -93,11 +95,20 @@ def test_a_file_may_come_later(daemon):
     wait_until(lambda: daemon.api.get(uri)['status']['state'] == 'available', 'the file to be seen')
 
 
+def uid_of(public_key):
+    """The reproducible uid of a peer: SHA-256 of a tag and its key, 18 bytes of it as letters and digits."""
+    letters = string.ascii_lowercase + string.digits
+    text = ''.join(letters[b % 36] for b in hashlib.sha256(b'\x01' + public_key).digest()[:18])
+    return '-'.join(text[i:i + 6] for i in (0, 6, 12))
+
+
 def test_peer(daemon):
     api = daemon.api
     peer, = api.get('/peers')
     assert peer['state'] == 'online' and peer == {**api.get('/peers/self'), 'uptime_s': peer['uptime_s']}
     assert {'file', 'tone', 'null'} <= set(peer['drivers'])
+    assert uid_of(bytes.fromhex(peer['node_id'])) == peer['peer_uid']
+    assert peer['address'] == daemon.address
     renamed = api.patch('/peers/self', {'name': 'Küche'}, headers={'If-Match': f'"{peer["generation"]}"'})
     assert renamed['name'] == 'Küche' and renamed['generation'] == peer['generation'] + 1
     for name in ('', 'x' * 129, 'a\nb', 7, None):

@@ -268,7 +268,9 @@ static enum err open_play(struct file *f, const struct audio_host *host, const s
     SF_INFO info = {};
     f->sound = sf_open_fd(f->fd, SFM_READ, &info, SF_FALSE);
     if (!f->sound)
-        return err_set(reterr, ERR_INVALID, "'%s' cannot be played: %s", spec->file.name, sf_strerror(nullptr));
+        return err_set(reterr, ERR_INVALID,
+                       "'%s' is no sound file that can be played (%s): wav, flac, ogg, opus and mp3 can",
+                       spec->file.name, sf_strerror(nullptr));
     if (info.channels < 1 || (uint32_t)info.channels > CHANNELS_MAX || info.samplerate < 1000 ||
         (uint32_t)info.samplerate > RATE_MAX)
         return err_set(reterr, ERR_INVALID, "'%s' has %d channels at %d Hz: up to %u channels and %u Hz can be played",
@@ -361,9 +363,7 @@ static enum err file_open(struct audio_driver_state *, const struct audio_host *
 static enum err file_available(struct audio_driver_state *, const struct audio_host *host,
                                const struct endpoint_spec *spec, struct err_info *reterr) {
     if (is_recording(spec))
-        return host->media_dir && access(host->media_dir, W_OK) == 0
-                   ? ERR_OK
-                   : err_set(reterr, ERR_UNAVAILABLE, "the media directory cannot be written to: see --media-dir");
+        return file_name_can_create(host->media_dir, spec->file.name, reterr);
     _cleanup_(closep) int fd = -1;
     return file_name_open(host->media_dir, spec->file.name, FILE_NAME_READ, &fd, reterr);
 }

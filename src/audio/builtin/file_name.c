@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +14,20 @@
 
 #include "base/cleanup.h"
 
-static enum err explain(int error, const char *media_dir, const char *name, struct err_info *reterr) {
+static int open_beneath(int dir, const char *name, uint64_t flags) {
+    struct open_how how = {
+        .flags = flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY), /* the kernel wants no flag without meaning */
+        .mode = flags & O_CREAT ? 0644 : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    return (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
+}
+
+static enum err explain(int error, const char *media_dir, const char *name, bool creates, struct err_info *reterr) {
+    const char *slash = strrchr(name, '/');
+    if (error == ENOENT && creates && slash)
+        return err_set(reterr, ERR_NOT_FOUND, "there is no directory '%.*s' in the media directory %s: make it",
+                       (int)(slash - name), name, media_dir);
     switch (error) {
     case ELOOP:
     case EXDEV:
@@ -45,14 +59,9 @@ enum err file_name_open(const char *media_dir, const char *name, enum file_name_
                                 [FILE_NAME_CREATE] = O_RDWR | O_CREAT,
                                 [FILE_NAME_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL};
     /* O_NONBLOCK: a fifo must not make us wait */
-    struct open_how how = {
-        .flags = (uint64_t)FLAGS[mode] | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-        .mode = mode == FILE_NAME_READ ? 0 : 0644,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
+    int fd = open_beneath(dir, name, (uint64_t)FLAGS[mode] | O_NONBLOCK);
     if (fd < 0)
-        return explain(errno, media_dir, name, reterr);
+        return explain(errno, media_dir, name, mode != FILE_NAME_READ, reterr);
     struct stat st;
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         close(fd);
@@ -61,10 +70,33 @@ enum err file_name_open(const char *media_dir, const char *name, enum file_name_
     if (mode == FILE_NAME_CREATE && ftruncate(fd, 0)) {
         int error = errno;
         close(fd);
-        return explain(error, media_dir, name, reterr);
+        return explain(error, media_dir, name, true, reterr);
     }
     *ret_fd = fd;
     return ERR_OK;
+}
+
+enum err file_name_can_create(const char *media_dir, const char *name, struct err_info *reterr) {
+    if (!media_dir)
+        return err_set(reterr, ERR_UNAVAILABLE, "there is no media directory: give one with --media-dir");
+    if (access(media_dir, W_OK))
+        return err_set_errno(reterr, errno, "the media directory %s cannot be written to: see --media-dir", media_dir);
+    _cleanup_(closep) int dir = open(media_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return err_set_errno(reterr, errno, "opening the media directory %s", media_dir);
+    _cleanup_(closep) int fd = open_beneath(dir, name, O_PATH);
+    struct stat st;
+    if (fd >= 0)
+        return fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
+                   ? ERR_OK
+                   : err_set(reterr, ERR_INVALID, "'%s' is not a regular file", name);
+    const char *slash = strrchr(name, '/');
+    if (errno != ENOENT || !slash)
+        return errno == ENOENT ? ERR_OK : explain(errno, media_dir, name, true, reterr);
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%.*s", (int)(slash - name), name);
+    _cleanup_(closep) int there = open_beneath(dir, parent, O_PATH | O_DIRECTORY);
+    return there >= 0 ? ERR_OK : explain(errno, media_dir, name, true, reterr);
 }
 
 bool file_name_numbered(const char *name, int number, char *ret, size_t size) {

@@ -289,7 +289,7 @@ static void fill_peer(struct registry *registry, const struct orchestrator_confi
              config->peer_name && *config->peer_name ? config->peer_name : "rocd");
     registry->configured = info->spec;
     info->state = PEER_STATE_ONLINE;
-    info->has_address = config->address ? PRESENCE_VALUE : PRESENCE_NULL;
+    info->has_address = config->address && *config->address ? PRESENCE_VALUE : PRESENCE_NULL;
     snprintf(info->address, sizeof info->address, "%s", config->address ? config->address : "");
     info->has_node_id = config->node_id ? PRESENCE_VALUE : PRESENCE_NULL;
     snprintf(info->node_id, sizeof info->node_id, "%s", config->node_id ? config->node_id : "");
