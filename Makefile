@@ -14,9 +14,7 @@ export CC
 # CI treats warnings as errors; packagers and users need not.
 WERROR  ?= $(if $(CI),true,false)
 SECONDS_ = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
-SUITE   ?= unit api
-PYTEST  ?= /usr/bin/python3 -m pytest
-JOBS    ?= 2
+SUITE   ?= unit api scenario
 
 MESON_FLAGS = -Dwerror=$(WERROR)
 
@@ -61,7 +59,7 @@ lint: deps-test ## format, layers, exported symbols, routes, warnings as errors 
 
 .PHONY: asan
 asan: deps-test ## unit and api tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(call configure,asan,-Dwerror=false -Db_sanitize=address$(comma)undefined -Db_lundef=false)
+	$(call configure,asan,-Db_sanitize=address$(comma)undefined -Db_lundef=false)
 	@tools/run-tests build-asan $(filter unit api,$(SUITE))
 
 .PHONY: tsan

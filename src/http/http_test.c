@@ -136,7 +136,9 @@ static void what_must_be_refused_is(void **state) {
     expect(b, "POST / HTTP/1.1\r\n" HOST "Content-Length: 70000000\r\n\r\n", "HTTP/1.1 413");
     /* the same without saying so beforehand */
     char *body = calloc(1, 70000 + 200);
+    assert_non_null(body);
     int n = sprintf(body, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%x\r\n", 70000);
+    assert_in_range(n, 1, 150);
     memset(body + n, 'x', 70000);
     strcpy(body + n + 70000, "\r\n0\r\n\r\n");
     expect(b, body, "HTTP/1.1 413");
