@@ -30,6 +30,7 @@ struct block {
     uint32_t n_source, n_repair;
     uint32_t first_esi; /* of the first block of a session: what came before we did is nobody's loss */
     uint32_t credited;  /* missing source packets that can be repaired */
+    uint32_t settled;   /* of these, the ones counted as repaired; the rest still may come */
     uint64_t seen[RTP_FEC_BLOCK_MAX / 64];
 };
 
@@ -44,10 +45,11 @@ struct gate {
     union path_address feedback; /* AF_UNSPEC: none yet */
     int64_t last_ns;
 
-    uint64_t max_seq; /* extended; starts high enough to go backwards */
-    uint64_t expired; /* everything below is settled */
-    uint64_t expiry;  /* packets */
-    uint64_t gaps;    /* missing now, settled or not */
+    uint64_t first_seq; /* what came before it is nobody's loss */
+    uint64_t max_seq;   /* extended; starts high enough to go backwards */
+    uint64_t expired;   /* everything below is settled */
+    uint64_t expiry;    /* packets */
+    uint64_t gaps;      /* missing now, settled or not */
     uint64_t came[WINDOW / 64];
     uint32_t max_timestamp;
     uint16_t jump_seq; /* the packet after one that jumped */
@@ -102,10 +104,10 @@ static void advance(struct gate *gate, uint64_t seq) {
 /* ---- FEC blocks ---- */
 
 static void settle_block(struct gate *gate, struct block *block) {
-    if (!block->used)
+    if (!block->used || block->credited <= block->settled)
         return;
-    add(&gate->counters.repaired, block->credited);
-    block->used = false;
+    add(&gate->counters.repaired, block->credited - block->settled);
+    block->settled = block->credited;
 }
 
 static void settle_all(struct gate *gate) {
@@ -177,7 +179,8 @@ static bool is_latched_host(const struct gate *gate, const struct packet *packet
 static void restart_counting(struct gate *gate, const struct rtp_source *source, int64_t arrival_ns) {
     if (gate->known)
         settle_all(gate); /* before the first sender there is nothing to settle, and no packet 0 that was lost */
-    gate->max_seq = ((uint64_t)1 << 32) + source->seq;
+    memset(gate->blocks, 0, sizeof gate->blocks);
+    gate->first_seq = gate->max_seq = ((uint64_t)1 << 32) + source->seq;
     gate->expired = gate->max_seq + 1;
     memset(gate->came, 0, sizeof gate->came);
     set_come(gate, gate->max_seq, true);
@@ -272,8 +275,9 @@ static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_sour
         return check_jump(gate, source, packet, now_ns, arrival_ns);
 
     uint64_t seq = gate->max_seq + (uint64_t)(int64_t)ahead;
-    bool is_late = seq < gate->expired;
-    if (ahead <= 0 && !is_late && has_come(gate, seq)) {
+    bool is_early = seq < gate->first_seq; /* the first ones changed places: nobody waited for it */
+    bool is_late = seq < gate->expired && !is_early;
+    if (ahead <= 0 && has_come(gate, seq)) {
         add(&gate->counters.duplicate, 1);
         return GATE_DROP;
     }
@@ -282,19 +286,18 @@ static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_sour
         if (!block)
             return is_late ? (add(&gate->counters.late, 1), GATE_DROP) : reject(gate);
         block->base = seq - source->fec.esi;
-        count_symbol(gate, block, &source->fec, false);
+        if (!is_late && !is_early) /* whether FEC had given it back in time is not changed any more */
+            count_symbol(gate, block, &source->fec, false);
         if (rtp_sbn_diff(gate->config.settings.fec, gate->max_sbn, source->fec.sbn) > 0)
             gate->max_sbn = source->fec.sbn;
     }
     if (ahead > 0) {
         advance(gate, seq);
         gate->max_timestamp = source->timestamp;
-    } else if (is_late) {
-        add(&gate->counters.late, 1);
     } else {
         set_come(gate, seq, true);
-        gate->gaps--;
-        add(&gate->counters.reordered, 1);
+        gate->gaps -= !is_late && !is_early;
+        add(is_late ? &gate->counters.late : &gate->counters.reordered, 1);
     }
     gate->jumped = false;
     count_jitter(gate, source, arrival_ns);
