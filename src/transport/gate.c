@@ -125,7 +125,7 @@ static struct block *find_block(struct gate *gate, const struct rtp_fec_id *id, 
             block->k == id->k && block->symbol_len == symbol_len && (block->n == 0 || id->n == 0 || block->n == id->n);
         return agrees ? block : nullptr;
     }
-    if (block->used && rtp_sbn_diff(gate->config.settings.fec, block->sbn, id->sbn) < 0)
+    if (block->used && rtp_sbn_diff(block->sbn, id->sbn) < 0)
         return nullptr;
     settle_block(gate, block);
     *block = (struct block){.used = true, .sbn = id->sbn, .k = id->k, .symbol_len = symbol_len};
@@ -150,8 +150,7 @@ static void count_symbol(struct gate *gate, struct block *block, const struct rt
 
 /* Does the packet fit its block, its sequence number and the blocks before? Changes nothing but a block's opening. */
 static struct block *check_source_block(struct gate *gate, const struct rtp_source *source, uint64_t seq) {
-    enum codec_fec fec = gate->config.settings.fec;
-    int32_t jump = rtp_sbn_diff(fec, gate->max_sbn, source->fec.sbn);
+    int32_t jump = rtp_sbn_diff(gate->max_sbn, source->fec.sbn);
     if (jump > BLOCK_JUMP_MAX || jump < -BLOCK_JUMP_MAX)
         return nullptr;
     struct block *block = find_block(gate, &source->fec, RTP_HEADER_SIZE + source->payload_len);
@@ -288,7 +287,7 @@ static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_sour
         block->base = seq - source->fec.esi;
         if (!is_late && !is_early) /* whether FEC had given it back in time is not changed any more */
             count_symbol(gate, block, &source->fec, false);
-        if (rtp_sbn_diff(gate->config.settings.fec, gate->max_sbn, source->fec.sbn) > 0)
+        if (rtp_sbn_diff(gate->max_sbn, source->fec.sbn) > 0)
             gate->max_sbn = source->fec.sbn;
     }
     if (ahead > 0) {
@@ -340,7 +339,7 @@ static enum gate_verdict check_repair(struct gate *gate, const struct packet *pa
         return reject(gate);
     if ((repair.symbol_len - RTP_HEADER_SIZE) % (2 * gate->config.settings.wire_channels) != 0)
         return reject(gate);
-    int32_t jump = rtp_sbn_diff(fec, gate->max_sbn, repair.fec.sbn);
+    int32_t jump = rtp_sbn_diff(gate->max_sbn, repair.fec.sbn);
     if (jump > REPAIR_AHEAD_MAX || jump < -BLOCK_JUMP_MAX)
         return reject(gate);
     struct block *block = find_block(gate, &repair.fec, repair.symbol_len);

@@ -471,7 +471,7 @@ static void numbers_wrap(void **state) {
     struct rig *rig = *state;
     rig->sender.seq = 65530;
     rig->sender.timestamp = 0xffffff00;
-    rig->sender.sbn = 0xffffff;
+    rig->sender.sbn = 0xffff;
     play(rig, 18 * 40);
     roc_sender_lose(&rig->sender, 1);
     play(rig, 18 * 40);

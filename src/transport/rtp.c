@@ -17,13 +17,13 @@ static uint32_t get32(const uint8_t *p) {
 
 /* ---- FEC ---- */
 
+/* Bytes of the payload id. */
 static const struct {
-    size_t source_size, repair_size; /* bytes of the payload id */
-    uint32_t sbn_bits;
+    size_t source_size, repair_size;
 } fec_formats[] = {
-    [CODEC_FEC_NONE] = {0, 0, 32},
-    [CODEC_FEC_RS8M] = {6, 6, 24},
-    [CODEC_FEC_LDPC] = {6, 8, 16},
+    [CODEC_FEC_NONE] = {0, 0},
+    [CODEC_FEC_RS8M] = {6, 6},
+    [CODEC_FEC_LDPC] = {6, 8},
 };
 
 static struct rtp_fec_id get_fec_id(const uint8_t *p, enum codec_fec fec, bool repair) {
@@ -34,7 +34,7 @@ static struct rtp_fec_id get_fec_id(const uint8_t *p, enum codec_fec fec, bool r
 
 static bool is_block_sane(const struct rtp_fec_id *id, enum codec_fec fec, bool repair) {
     uint32_t k_max = fec == CODEC_FEC_RS8M ? RTP_FEC_RS8M_MAX - 1 : RTP_FEC_BLOCK_MAX - RTP_FEC_LDPC_REPAIR_MIN;
-    if (id->k == 0 || id->k > k_max)
+    if (id->sbn > RTP_FEC_SBN_MAX || id->k == 0 || id->k > k_max)
         return false;
     if (!repair)
         return id->esi < id->k;
@@ -44,9 +44,8 @@ static bool is_block_sane(const struct rtp_fec_id *id, enum codec_fec fec, bool 
     return id->esi >= id->k && id->esi < n;
 }
 
-int32_t rtp_sbn_diff(enum codec_fec fec, uint32_t a, uint32_t b) {
-    uint32_t shift = 32 - fec_formats[fec].sbn_bits;
-    return (int32_t)((b - a) << shift) >> shift;
+int32_t rtp_sbn_diff(uint32_t a, uint32_t b) {
+    return (int16_t)(b - a);
 }
 
 /* ---- RTP ---- */

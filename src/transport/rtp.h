@@ -23,6 +23,8 @@ constexpr size_t RTP_HEADER_SIZE = 12;
 /* Larger blocks than this are of no use for live sound and would make libroc take memory. */
 constexpr uint32_t RTP_FEC_BLOCK_MAX = 512;
 constexpr uint32_t RTP_FEC_RS8M_MAX = 255;
+/* libroc counts blocks in 16 bits and starts again at 0, also for rs8m, where 24 are on the wire. */
+constexpr uint32_t RTP_FEC_SBN_MAX = 0xffff;
 /* OpenFEC cannot build an LDPC-Staircase matrix with fewer repair packets; libroc would end the process. */
 constexpr uint32_t RTP_FEC_LDPC_REPAIR_MIN = 7;
 
@@ -49,8 +51,8 @@ struct rtp_repair {
 
 bool rtp_parse_source(const uint8_t *packet, size_t len, enum codec_fec fec, struct rtp_source *ret);
 bool rtp_parse_repair(const uint8_t *packet, size_t len, enum codec_fec fec, struct rtp_repair *ret);
-/* b - a in block numbers of that code, as a small signed number. */
-int32_t rtp_sbn_diff(enum codec_fec fec, uint32_t a, uint32_t b);
+/* b - a in block numbers, as a small signed number. */
+int32_t rtp_sbn_diff(uint32_t a, uint32_t b);
 
 /* A compound of SR, RR, SDES, BYE and XR with exact lengths, a report first, all of one SSRC, and one SDES chunk for it
  * that begins with a CNAME that is not empty. */

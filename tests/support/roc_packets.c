@@ -50,7 +50,7 @@ static uint8_t *put(uint8_t *at, uint64_t value, size_t n_bytes) {
 static uint8_t *put_fec_id(const struct roc_sender *sender, uint8_t *at, uint32_t sbn, uint32_t esi, bool repair) {
     const struct codec_settings *s = &sender->settings;
     if (s->fec == CODEC_FEC_RS8M) {
-        at = put(at, sbn, 3);
+        at = put(at, sbn & RTP_FEC_SBN_MAX, 3);
         at = put(at, esi, 1);
         return put(at, s->fec_source_packets, 2);
     }
@@ -83,7 +83,7 @@ void roc_sender_lose(struct roc_sender *sender, unsigned n) {
         sender->timestamp += (uint32_t)codec_packet_samples(&sender->settings);
         if (sender->settings.fec != CODEC_FEC_NONE && ++sender->esi == sender->settings.fec_source_packets) {
             sender->esi = 0;
-            sender->sbn = (sender->sbn + 1) & (sender->settings.fec == CODEC_FEC_RS8M ? 0xffffffu : 0xffffu);
+            sender->sbn = (sender->sbn + 1) & RTP_FEC_SBN_MAX;
         }
     }
 }
