@@ -241,8 +241,8 @@ static void answer(int fd, const char *status, const char *type, const char *bod
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
                      type, strlen(body));
-    (void)!write(fd, head, (size_t)n);
-    (void)!write(fd, body, strlen(body));
+    (void)!send(fd, head, (size_t)n, MSG_NOSIGNAL); /* who has seen enough may have left */
+    (void)!send(fd, body, strlen(body), MSG_NOSIGNAL);
 }
 
 static void serve(struct server *s, int fd) {
