@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/loop_uv.h"
+#include "bench/usage.h"
 #include "media/engine.h"
 #include "support/fake_audio.h"
 
 /*
  * What the media engine costs: N streams from a source over UDP on the loopback interface to a sink, in one process.
- * To be compared with bare-roc, which has the same settings and neither network nor engine.
+ * To be compared with bare-roc, which has the same settings and no engine.
  *
  *   engine-cpu [N [SECONDS [memory]]]      default 20, 5; "memory": over memory paths instead of UDP
  *
@@ -35,18 +34,6 @@ struct bench {
     int64_t begin_ns, begin_cpu_ns;
 };
 
-static int64_t cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
-static long resident_kb(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
-}
-
 static void check(enum err e, const struct err_info *info) {
     if (e == ERR_OK)
         return;
@@ -61,7 +48,7 @@ static void on_added(void *, uint32_t, enum err e, const struct err_info *info) 
 static void report(void *arg) {
     struct bench *b = arg;
     double wall = (double)(clock_now_ns(clock_system()) - b->begin_ns);
-    double cpu = (double)(cpu_ns() - b->begin_cpu_ns);
+    double cpu = (double)(usage_cpu_ns() - b->begin_cpu_ns);
     unsigned long long lost = 0, packets_lost = 0;
     for (int i = 0; i < b->n; i++) {
         struct engine_link_status status;
@@ -71,17 +58,17 @@ static void report(void *arg) {
         packets_lost += status.lost;
     }
     printf(
-        "{\"streams\": %d, \"seconds\": %d, \"path\": \"%s\", \"cpu_percent_per_stream\": %.3f, \"lost_frames\": %llu, "
-        "\"packets_lost\": %llu, \"kb_per_stream\": %.0f}\n",
+        "{\"streams\": %d, \"seconds\": %d, \"path\": \"%s\", \"cpu_percent_per_stream\": %.4f, \"lost_frames\": %llu, "
+        "\"packets_lost\": %llu, \"kb_per_stream\": %.1f}\n",
         b->n, b->seconds, b->memory ? "memory" : "udp", 100 * cpu / wall / b->n, lost, packets_lost,
-        (double)(resident_kb() - b->before_kb) / b->n);
+        (double)(usage_private_kb() - b->before_kb) / b->n);
     loop_uv_stop(b->uv);
 }
 
 static void begin(void *arg) {
     struct bench *b = arg;
     b->begin_ns = clock_now_ns(clock_system());
-    b->begin_cpu_ns = cpu_ns();
+    b->begin_cpu_ns = usage_cpu_ns();
     b->timer.fire = report;
     loop_timer_start(loop_uv_loop(b->uv), &b->timer, b->seconds * NS_PER_S);
 }
@@ -153,7 +140,7 @@ int main(int argc, char **argv) {
     struct engine_config config = {
         .clock = clock_system(), .loop = loop_uv_loop(b.uv), .codec = codec, .realtime = true};
     check(engine_create(&config, on_event, &b, &b.engine, &info), &info);
-    b.before_kb = resident_kb();
+    b.before_kb = usage_private_kb();
     b.streams = calloc((size_t)b.n, sizeof *b.streams);
     for (int i = 0; i < b.n; i++)
         add_stream(&b, i);
