@@ -15,6 +15,7 @@ export CC
 WERROR  ?= $(if $(CI),true,false)
 SECONDS_ = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
 SUITE   ?= unit api scenario
+FUZZ_SECONDS ?= 60
 
 MESON_FLAGS = -Dwerror=$(WERROR)
 
@@ -72,6 +73,10 @@ bench: deps-test ## what rocd costs and how well it does (BENCH=short: under a m
 	@[ -f build-bench/build.ninja ] || meson setup build-bench $(MESON_FLAGS) -Dtests=false >/dev/null
 	@ninja -C build-bench --quiet all bench-programs
 	@tests/bench/bench.py build-bench $(if $(filter short,$(BENCH)),--short) $(addprefix --only ,$(ONLY))
+
+.PHONY: fuzz
+fuzz: deps-test ## every fuzz target for FUZZ_SECONDS (60) under the sanitizers (TARGET="gate uri": only these)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz $(TARGET)
 
 # The prefix is written into files, so another one builds them again. Without DESTDIR the loader is told of librocd.
 .PHONY: install
