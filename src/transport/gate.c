@@ -26,12 +26,12 @@ struct block {
     bool used;
     uint32_t sbn, k, n; /* n: 0 = not known */
     size_t symbol_len;
-    uint64_t base; /* sequence number of its first packet; 0 = not known yet */
-    uint32_t n_source, n_repair;
-    uint32_t first_esi; /* of the first block of a session: what came before we did is nobody's loss */
-    uint32_t credited;  /* missing source packets that can be repaired */
-    uint32_t settled;   /* of these, the ones counted as repaired; the rest still may come */
-    uint64_t seen[RTP_FEC_BLOCK_MAX / 64];
+    uint64_t base;                         /* sequence number of its first packet; 0 = not known yet */
+    uint32_t n_there;                      /* source packets that need no repair */
+    uint32_t given;                        /* symbols that the decoder has to repair with */
+    uint32_t credited;                     /* missing source packets that it gives back */
+    uint32_t settled;                      /* of these, the ones counted as repaired; the rest still may come */
+    uint64_t seen[RTP_FEC_BLOCK_MAX / 64]; /* repair packets, by symbol */
 };
 
 struct gate {
@@ -58,6 +58,10 @@ struct gate {
     int64_t arrival_ns; /* of the packet before, for the jitter */
     uint32_t timestamp;
     int64_t jitter_16;
+
+    bool started; /* libroc repairs from the first block on whose first packet it sees: */
+    uint32_t start_sbn;
+    uint64_t start_seq;
 
     uint32_t max_sbn;
     uint64_t repairable; /* sum of `credited`, settled blocks included */
@@ -132,20 +136,63 @@ static struct block *find_block(struct gate *gate, const struct rtp_fec_id *id, 
     return block;
 }
 
-static void count_symbol(struct gate *gate, struct block *block, const struct rtp_fec_id *id, bool repair) {
+static bool is_repairable(const struct gate *gate, uint32_t sbn) {
+    /* Long after the start, block numbers may have wrapped, and no block from before is taken any more. */
+    return gate->started && (gate->max_seq - gate->start_seq > BLOCK_JUMP_MAX * RTP_FEC_BLOCK_MAX ||
+                             rtp_sbn_diff(gate->start_sbn, sbn) >= 0);
+}
+
+/* May the decoder have one more symbol of this block? libroc 0.4 tries again to repair whenever a packet of the block comes
+ * after a first attempt, and that ends the process if the first one gave back only some of the missing packets.
+ * Reed-Solomon gives back nothing before as many symbols came as the block has source packets, and then all: what comes
+ * later is not needed. (It is some when the symbols are forged and what they give back is not RTP.) Any symbol of LDPC may
+ * give back some, so the decoder sees none of its repair packets. */
+static bool give_symbol(struct block *block) {
+    if (block->given >= block->k)
+        return false;
+    block->given++;
+    return true;
+}
+
+static void credit(struct gate *gate, struct block *block) {
+    uint32_t credited = 0;
+    if (block->given >= block->k) {
+        uint64_t missing = block->k - block->n_there;
+        uint64_t early = block->base != 0 && gate->first_seq > block->base ? gate->first_seq - block->base : 0;
+        credited = (uint32_t)(missing > early ? missing - early : 0);
+    }
+    gate->repairable += (uint64_t)credited - block->credited; /* may shrink: unsigned wrap is meant */
+    block->credited = credited;
+}
+
+/* A source packet of the block has been taken. May the decoder have it? */
+static bool take_source(struct gate *gate, struct block *block, const struct rtp_fec_id *id, uint64_t seq,
+                        bool is_late) {
+    if (!gate->started && id->esi == 0) {
+        gate->started = true;
+        gate->start_sbn = id->sbn;
+        gate->start_seq = seq;
+    }
+    if (rtp_sbn_diff(gate->max_sbn, id->sbn) > 0)
+        gate->max_sbn = id->sbn;
+    block->base = seq - id->esi;
+    /* What comes too late may have been given back before. */
+    block->n_there += seq >= gate->first_seq && (!is_late || block->given < block->k);
+    bool given = give_symbol(block);
+    credit(gate, block);
+    return given;
+}
+
+static bool take_repair(struct gate *gate, struct block *block, const struct rtp_fec_id *id) {
     uint64_t bit = (uint64_t)1 << (id->esi % 64);
-    if (block->seen[id->esi / 64] & bit)
-        return;
+    bool seen = block->seen[id->esi / 64] & bit;
     block->seen[id->esi / 64] |= bit;
-    *(repair ? &block->n_repair : &block->n_source) += 1;
     if (id->n != 0)
         block->n = id->n;
-    uint32_t missing = block->k - block->n_source;
-    /* Of the first block of a session, those before the first that came were never expected. */
-    uint32_t expected = missing > block->first_esi ? missing - block->first_esi : 0;
-    uint32_t credited = block->n_source + block->n_repair >= block->k ? expected : 0;
-    gate->repairable += credited - block->credited; /* may shrink: unsigned wrap is meant */
-    block->credited = credited;
+    if (seen || gate->config.settings.fec == CODEC_FEC_LDPC || !is_repairable(gate, block->sbn) || !give_symbol(block))
+        return false;
+    credit(gate, block);
+    return true;
 }
 
 /* Does the packet fit its block, its sequence number and the blocks before? Changes nothing but a block's opening. */
@@ -185,7 +232,7 @@ static void restart_counting(struct gate *gate, const struct rtp_source *source,
     set_come(gate, gate->max_seq, true);
     gate->max_timestamp = gate->timestamp = source->timestamp;
     gate->arrival_ns = arrival_ns;
-    gate->jumped = false;
+    gate->jumped = gate->started = false;
     gate->max_sbn = source->fec.sbn;
 
     const struct codec_settings *s = &gate->config.settings;
@@ -222,6 +269,11 @@ static enum gate_verdict pass(struct gate *gate, const struct packet *packet, en
     return verdict;
 }
 
+/* Good, and of no use to the decoder. */
+static enum gate_verdict pass_by(struct gate *gate, const struct packet *packet) {
+    return pass(gate, packet, GATE_DROP);
+}
+
 static enum gate_verdict reject(struct gate *gate) {
     add(&gate->counters.rejected, 1);
     return GATE_DROP;
@@ -242,9 +294,7 @@ static enum gate_verdict begin_session(struct gate *gate, const struct rtp_sourc
     gate->last_ns = now_ns;
     if (gate->config.settings.fec != CODEC_FEC_NONE) {
         struct block *block = find_block(gate, &source->fec, RTP_HEADER_SIZE + source->payload_len);
-        block->first_esi = source->fec.esi;
-        block->base = gate->max_seq - source->fec.esi;
-        count_symbol(gate, block, &source->fec, false);
+        take_source(gate, block, &source->fec, gate->max_seq, /* is_late= */ false);
     }
     add(&gate->counters.source_packets, 1);
     return pass(gate, packet, first || same ? GATE_PASS : GATE_NEW_SESSION);
@@ -280,15 +330,12 @@ static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_sour
         add(&gate->counters.duplicate, 1);
         return GATE_DROP;
     }
+    bool given = true;
     if (gate->config.settings.fec != CODEC_FEC_NONE) {
         struct block *block = check_source_block(gate, source, seq);
         if (!block)
             return is_late ? (add(&gate->counters.late, 1), GATE_DROP) : reject(gate);
-        block->base = seq - source->fec.esi;
-        if (!is_late && !is_early) /* whether FEC had given it back in time is not changed any more */
-            count_symbol(gate, block, &source->fec, false);
-        if (rtp_sbn_diff(gate->max_sbn, source->fec.sbn) > 0)
-            gate->max_sbn = source->fec.sbn;
+        given = take_source(gate, block, &source->fec, seq, is_late);
     }
     if (ahead > 0) {
         advance(gate, seq);
@@ -303,7 +350,7 @@ static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_sour
     gate->latched = true;
     gate->last_ns = now_ns;
     add(&gate->counters.source_packets, 1);
-    return pass(gate, packet, GATE_PASS);
+    return given ? pass(gate, packet, GATE_PASS) : pass_by(gate, packet);
 }
 
 static enum gate_verdict check_source(struct gate *gate, const struct packet *packet, int64_t now_ns) {
@@ -345,8 +392,7 @@ static enum gate_verdict check_repair(struct gate *gate, const struct packet *pa
     struct block *block = find_block(gate, &repair.fec, repair.symbol_len);
     if (!block)
         return reject(gate);
-    count_symbol(gate, block, &repair.fec, true);
-    return pass(gate, packet, GATE_PASS);
+    return take_repair(gate, block, &repair.fec) ? pass(gate, packet, GATE_PASS) : pass_by(gate, packet);
 }
 
 static enum gate_verdict check_control(struct gate *gate, const struct packet *packet) {

@@ -24,9 +24,13 @@
  * - A jump of sequence number or time that would make libroc give up its session is believed only when a second packet
  *   follows it.
  *
+ * - FEC: a block takes as many symbols as it has source packets and no more, and LDPC's repair packets not at all: libroc
+ *   0.4 ends the process when it has repaired a part of a block and another packet of it comes. So LDPC is received as if
+ *   it had no repair packets. What is not needed is dropped, and counted as any good packet.
+ *
  * It also counts, since libroc does not: sequence numbers → lost, reordered, duplicate, late; RFC 3550 jitter; FEC block
- * accounting → repaired. Reed-Solomon gives back a whole block as soon as as many symbols of it came as it has source
- * packets, so that figure is exact; LDPC needs a few more now and then, so there it is an estimate.
+ * accounting → repaired, which is exact: Reed-Solomon gives back a whole block as soon as as many symbols of it came as
+ * it has source packets.
  *
  * Threads: one owner (media thread) for gate_*(); the counters may be read from any thread.
  */
@@ -44,8 +48,8 @@ struct gate_config {
 };
 
 struct gate_counters {
-    _Atomic uint64_t packets, bytes; /* passed, all interfaces */
-    _Atomic uint64_t source_packets; /* passed */
+    _Atomic uint64_t packets, bytes; /* good ones, all interfaces */
+    _Atomic uint64_t source_packets; /* good ones */
     _Atomic uint64_t rejected;       /* refused: malformed, stranger, wrong encoding */
     _Atomic uint64_t lost;           /* source packets that did not come within the target latency, before repair */
     _Atomic uint64_t repaired;       /* of those, the ones FEC gave back */
