@@ -131,7 +131,7 @@ static void open_decoder(struct run *run) {
 }
 
 static bool is_restarting(struct run *run, int64_t now_ns) {
-    if (!run->sim->restart_at_s || now_ns < run->restart_ns)
+    if (run->sim->restart_at_s <= 0 || now_ns < run->restart_ns)
         return false;
     if (run->encoder)
         run->encoder->ops->close(run->encoder);
