@@ -140,8 +140,6 @@ static size_t source_quota(struct link_receive *link, const struct tick *tick) {
 }
 
 static void take_packets(struct link_receive *link, const struct tick *tick) {
-    if (link->polled && !link->ready)
-        return;
     size_t n_taken = 0;
     for (size_t quota = source_quota(link, tick); quota > 0 && n_taken < PACKETS_PER_TICK_MAX && !has_failed(link);) {
         size_t wanted = quota < TICK_PACKETS ? quota : TICK_PACKETS;
@@ -151,10 +149,8 @@ static void take_packets(struct link_receive *link, const struct tick *tick) {
             take_packet(link, tick, &tick->packets[i]);
         }
         n_taken += n;
-        if (n < wanted) {
-            link->ready = false;
+        if (n < wanted)
             break;
-        }
     }
 }
 
@@ -230,7 +226,7 @@ static void follow_session(struct link_receive *link, const struct tick *tick, b
         link->told_playing = playing;
 }
 
-static const float *shape(struct link_receive *link, size_t n) {
+static const float *shape(struct link_receive *link, size_t n, float *ret_peaks) {
     float *out = link->decoded;
     size_t n_channels = link->remap.n_to;
     if (!link->remap.identity) {
@@ -241,13 +237,12 @@ static const float *shape(struct link_receive *link, size_t n) {
         gain_fade_out(&link->gain, out, n, n_channels);
     else if (!gain_is_unity(&link->gain))
         gain_run(&link->gain, out, n, n_channels);
-    float peaks[ENGINE_CHANNELS_MAX];
-    meter_peaks(peaks, out, n, n_channels);
-    meter_add(&link->meter, peaks, n_channels);
+    meter_peaks(ret_peaks, out, n, n_channels);
+    meter_add(&link->meter, ret_peaks, n_channels);
     return out;
 }
 
-const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n) {
+const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n, float *ret_peaks) {
     if (has_failed(link))
         return nullptr;
     take_packets(link, tick);
@@ -268,7 +263,7 @@ const float *link_receive_tick(struct link_receive *link, const struct tick *tic
     bool due = atomic_load_explicit(&link->playing, memory_order_relaxed);
     any_sound = ledger_sound(&link->ledger, link->decoded, n, link->remap.n_from, due, tick->now_ns);
     follow_session(link, tick, any_sound);
-    return any_sound ? shape(link, n) : nullptr;
+    return any_sound ? shape(link, n, ret_peaks) : nullptr;
 }
 
 void link_receive_skip(struct link_receive *link, uint64_t frames) {

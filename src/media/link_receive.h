@@ -34,8 +34,6 @@ struct link_receive {
     struct ledger ledger;
     int64_t target_latency_ns, silent_after_ns;
     // media thread
-    bool polled;  /* `ready` tells; otherwise the path is asked every tick */
-    bool ready;   /* the path has something to read */
     bool leaving; /* this tick fades out, then it is let go */
     bool fed;     /* the decoder has been given packets */
     bool awaiting_decoder;
@@ -72,8 +70,9 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
                              struct err_info *reterr);
 void link_receive_destroy(struct link_receive *link);
 
-/* n frames for the node, or nullptr where there is nothing to mix. Valid until the link's next tick. */
-const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n);
+/* n frames for the node and their peaks per channel, or nullptr where there is nothing to mix. Valid until the link's next
+ * tick. */
+const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n, float *ret_peaks);
 /* The answer to NOTICE_LINK_NEW_SESSION; the old decoder goes back to the core. */
 void link_receive_swap_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
 /* Time that nobody will ever ask sound for. */

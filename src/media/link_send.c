@@ -62,10 +62,7 @@ static void fail(struct link_send *link, const struct tick *tick) {
 }
 
 static void take_feedback(struct link_send *link, const struct tick *tick) {
-    if (link->polled && !link->ready)
-        return;
     size_t n = link->path->ops->receive(link->path, tick->packets, FEEDBACK_PER_TICK_MAX);
-    link->ready = n == FEEDBACK_PER_TICK_MAX;
     for (size_t i = 0; i < n; i++) {
         const struct packet *packet = &tick->packets[i];
         if (packet->iface != MEDIA_CONTROL || !gate_rtcp_is_sound(packet->data, packet->len))

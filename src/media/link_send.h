@@ -24,8 +24,6 @@ struct link_send {
     struct meter meter;
     int64_t start_delay_ns;
     int64_t begin_ns; // media thread: sends from here on
-    bool polled;      // media thread: `ready` tells; otherwise the path is asked every tick
-    bool ready;       // media thread: the path has something to read
     bool leaving;     // media thread: this tick fades out, then it is let go
     bool told_started;
     _Atomic bool failed;

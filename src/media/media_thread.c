@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "media/path_watch.h"
 
 /* After a stall longer than this, time is skipped instead of caught up. */
 constexpr int64_t CATCH_UP_MAX_NS = NS_PER_S;
@@ -81,11 +82,6 @@ static void wake_core(struct media_thread *thread) {
         atomic_store(&thread->wake->under_way, false); /* again in the next tick */
 }
 
-/* Without a place in the set a path is asked in every tick. */
-static bool add_to_poller(struct media_thread *thread, const struct path *path, bool *ready) {
-    return path->poll_fd >= 0 && poller_add(&thread->poller, path->poll_fd, ready) == 0;
-}
-
 static void obey(struct media_thread *thread, const struct command *command, const struct tick *tick) {
     switch (command->kind) {
     case COMMAND_ADD_NODE:
@@ -98,10 +94,10 @@ static void obey(struct media_thread *thread, const struct command *command, con
     case COMMAND_ADD_LINK:
         if (command->receiving) {
             node_add_receive(command->node, command->receive);
-            command->receive->polled = add_to_poller(thread, command->receive->path, &command->receive->ready);
+            path_watch(command->receive->path, &thread->poller);
         } else {
             node_add_send(command->node, command->send, tick->now_ns);
-            command->send->polled = add_to_poller(thread, command->send->path, &command->send->ready);
+            path_watch(command->send->path, &thread->poller);
         }
         break;
     case COMMAND_REMOVE_LINK:

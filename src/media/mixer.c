@@ -13,12 +13,14 @@ constexpr float KNEE = 0.891f;
 bool mixer_init(struct mixer *mixer, size_t n_max, size_t n_channels) {
     *mixer = (struct mixer){.n_max = n_max, .n_channels = n_channels};
     mixer->frames = calloc(n_max * n_channels, sizeof *mixer->frames);
-    return mixer->frames != nullptr;
+    mixer->only_peaks = calloc(n_channels, sizeof *mixer->only_peaks);
+    return mixer->frames && mixer->only_peaks;
 }
 
 void mixer_finish(struct mixer *mixer) {
     free(mixer->frames);
-    mixer->frames = nullptr;
+    free(mixer->only_peaks);
+    mixer->frames = mixer->only_peaks = nullptr;
 }
 
 void mixer_begin(struct mixer *mixer, size_t n) {
@@ -27,11 +29,12 @@ void mixer_begin(struct mixer *mixer, size_t n) {
     mixer->only = nullptr;
 }
 
-void mixer_add(struct mixer *mixer, const float *frames) {
+void mixer_add(struct mixer *mixer, const float *frames, const float *peaks) {
     size_t n_samples = mixer->n * mixer->n_channels;
     switch (mixer->n_inputs++) {
     case 0:
         mixer->only = frames;
+        memcpy(mixer->only_peaks, peaks, mixer->n_channels * sizeof *peaks);
         break;
     case 1:
         for (size_t i = 0; i < n_samples; i++)
@@ -64,7 +67,10 @@ const float *mixer_end(struct mixer *mixer, float *ret_peaks) {
     if (mixer->n_inputs == 0)
         memset(mixer->frames, 0, n_samples * sizeof *mixer->frames);
     const float *sum = mixer->only ? mixer->only : mixer->frames;
-    meter_peaks(ret_peaks, sum, mixer->n, mixer->n_channels);
+    if (mixer->only)
+        memcpy(ret_peaks, mixer->only_peaks, mixer->n_channels * sizeof *ret_peaks);
+    else
+        meter_peaks(ret_peaks, sum, mixer->n, mixer->n_channels);
     if (!clips(ret_peaks, mixer->n_channels))
         return sum;
     for (size_t i = 0; i < n_samples; i++)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "os/poller.h"
+#include "media/path_watch.h"
 
 /* Frames that fit into a time, rounded down; in two steps, as the product overflows after two days. */
 static int64_t frames_in(int64_t ns, uint32_t rate_hz) {
@@ -126,15 +126,13 @@ void node_skip(struct node *node, int64_t skipped_ns) {
 
 static void let_go_send(struct link_send *link, const struct tick *tick, struct poller *poller) {
     list_remove(&link->in_node);
-    if (link->polled)
-        poller_remove(poller, link->path->poll_fd);
+    path_unwatch(link->path, poller);
     notices_put(tick->notices, NOTICE_LINK_GONE, link->owner, nullptr);
 }
 
 static void let_go_receive(struct link_receive *link, const struct tick *tick, struct poller *poller) {
     list_remove(&link->in_node);
-    if (link->polled)
-        poller_remove(poller, link->path->poll_fd);
+    path_unwatch(link->path, poller);
     notices_put(tick->notices, NOTICE_LINK_GONE, link->owner, nullptr);
 }
 
@@ -156,15 +154,15 @@ static void tick_source(struct node *node, const struct tick *tick, struct polle
 
 static void tick_sink(struct node *node, const struct tick *tick, struct poller *poller, size_t n) {
     size_t n_channels = node->stream->format.n_channels;
+    float peaks[ENGINE_CHANNELS_MAX];
     mixer_begin(&node->mixer, n);
     struct link_receive *link;
     list_for_each_safe(link, &node->links, in_node) {
-        const float *frames = link_receive_tick(link, tick, n);
+        const float *frames = link_receive_tick(link, tick, n, peaks);
         if (frames)
-            mixer_add(&node->mixer, frames);
+            mixer_add(&node->mixer, frames, peaks);
     }
     if (n > 0) {
-        float peaks[ENGINE_CHANNELS_MAX];
         const float *mixed = mixer_end(&node->mixer, peaks);
         meter_add(&node->meter, peaks, n_channels);
         node->stream->ops->write(node->stream, mixed, n);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netinet/ip.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -101,20 +100,4 @@ size_t os_udp_receive(int fd, struct os_datagram *datagrams, size_t n) {
         datagrams[i].addr_len = messages[i].msg_hdr.msg_namelen;
     }
     return (size_t)got;
-}
-
-int os_poll_set_open(const int *fds, size_t n) {
-    int set = epoll_create1(EPOLL_CLOEXEC);
-    if (set < 0)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = fds[i]};
-        if (fds[i] >= 0 && epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &event) != 0) {
-            int saved = errno;
-            close(set);
-            errno = saved;
-            return -1;
-        }
-    }
-    return set;
 }

@@ -34,6 +34,3 @@ int os_udp_open(int family, int receive_buffer);
 size_t os_udp_send(int fd, const struct os_datagram *datagrams, size_t n);
 /* Receives up to OS_UDP_BATCH; 0 = nothing there (or an error that the next call may clear). */
 size_t os_udp_receive(int fd, struct os_datagram *datagrams, size_t n);
-
-/* A descriptor that polls readable when one of the n sockets is; negative ones are skipped. */
-int os_poll_set_open(const int *fds, size_t n);

@@ -39,11 +39,13 @@ struct path_counters { /* any thread may read */
     _Atomic uint64_t packets_received, bytes_received;
 };
 
-/* One end. */
+/* One end. Its owner may watch its descriptors and set `ready` where packets wait: then receive() asks only there, and
+ * clears `ready` where it has seen the end. Not watched, it asks everywhere. */
 struct path {
     const struct path_ops *ops;
     struct path_counters counters;
-    int poll_fd; /* readable when packets wait; an epoll set where there are several sockets; -1: ask every tick */
+    bool watched;
+    bool ready[MEDIA_N_IFACES];
 };
 
 struct path_ops {
@@ -52,6 +54,8 @@ struct path_ops {
     /* Receives up to max packets; returns how many. Oversized datagrams are dropped and counted as received. So is, at a
      * sending end, what does not come from the host that control packets go to. */
     size_t (*receive)(struct path *path, struct packet *packets, size_t max);
+    /* The descriptor that is readable when packets of that interface wait; -1: none. Optional. */
+    int (*poll_fd)(const struct path *path, enum media_iface iface);
     /* Receiving end: feedback goes to this address from now on (the gate has latched it). Optional. */
     void (*set_feedback_address)(struct path *path, const union path_address *address);
     /* The URIs really bound, for the status, e.g. when the port was 0. Core thread; optional. */

@@ -20,7 +20,6 @@ struct path_udp {
     struct path path; /* first member */
     bool sending;
     int fd[MEDIA_N_IFACES]; /* owned; sending: only [MEDIA_SOURCE]; -1 = not used */
-    int poll_set;           /* owned; -1: poll_fd is the socket itself */
     unsigned next; /* receiving: which socket comes first next time, so that a flooded one cannot starve others */
     /* sending: remotes; receiving: only [MEDIA_CONTROL], where feedback goes */
     union path_address remote[MEDIA_N_IFACES];
@@ -41,8 +40,6 @@ static void udp_close(struct path *base) {
     if (!base)
         return;
     struct path_udp *udp = udp_of(base);
-    if (udp->poll_set >= 0)
-        close(udp->poll_set);
     for (unsigned i = 0; i < MEDIA_N_IFACES; i++)
         if (udp->fd[i] >= 0)
             close(udp->fd[i]);
@@ -142,9 +139,10 @@ static size_t udp_receive(struct path *base, struct packet *packets, size_t max)
     udp->next = (udp->next + 1) % MEDIA_N_IFACES;
     for (unsigned i = 0; i < MEDIA_N_IFACES; i++) {
         enum media_iface iface = (enum media_iface)((udp->next + i) % MEDIA_N_IFACES);
-        bool drained = udp->fd[iface] < 0;
+        bool drained = udp->fd[iface] < 0 || (base->watched && !base->ready[iface]);
         while (!drained && n < max)
             n += receive_from(udp, iface, packets + n, max - n, &drained);
+        base->ready[iface] = !drained;
     }
     return n;
 }
@@ -155,6 +153,10 @@ static void udp_set_feedback_address(struct path *base, const union path_address
         udp->remote[MEDIA_CONTROL] = *address;
 }
 
+static int udp_poll_fd(const struct path *base, enum media_iface iface) {
+    return ((const struct path_udp *)base)->fd[iface];
+}
+
 static uint16_t udp_local_port(const struct path *base, enum media_iface iface) {
     const struct path_udp *udp = (const struct path_udp *)base;
     return udp->port[udp->sending ? MEDIA_SOURCE : iface];
@@ -163,6 +165,7 @@ static uint16_t udp_local_port(const struct path *base, enum media_iface iface) 
 static const struct path_ops sender_ops = {
     .send = udp_send,
     .receive = udp_receive,
+    .poll_fd = udp_poll_fd,
     .local_port = udp_local_port,
     .close = udp_close,
 };
@@ -170,6 +173,7 @@ static const struct path_ops sender_ops = {
 static const struct path_ops receiver_ops = {
     .send = udp_send,
     .receive = udp_receive,
+    .poll_fd = udp_poll_fd,
     .set_feedback_address = udp_set_feedback_address,
     .local_port = udp_local_port,
     .close = udp_close,
@@ -180,7 +184,6 @@ static struct path_udp *udp_create(const struct path_ops *ops, bool sending) {
     if (!udp)
         return nullptr;
     udp->path.ops = ops;
-    udp->path.poll_fd = udp->poll_set = -1;
     udp->sending = sending;
     for (unsigned i = 0; i < MEDIA_N_IFACES; i++)
         udp->fd[i] = -1;
@@ -242,7 +245,6 @@ enum err path_udp_open_sender(const struct path_udp_config *remote, struct path 
         udp_close(&udp->path);
         return err;
     }
-    udp->path.poll_fd = udp->fd[MEDIA_SOURCE];
     *ret = &udp->path;
     return ERR_OK;
 }
@@ -257,11 +259,6 @@ enum err path_udp_open_receiver(const struct path_udp_config *local, struct path
     for (enum media_iface i = 0; err == ERR_OK && i < MEDIA_N_IFACES; i++)
         if (is_usable(&local->address[i]))
             err = bind_iface(udp, i, &local->address[i], reterr);
-    if (err == ERR_OK) {
-        udp->path.poll_fd = udp->poll_set = os_poll_set_open(udp->fd, MEDIA_N_IFACES);
-        if (udp->poll_set < 0)
-            err = err_set_errno(reterr, errno, "cannot watch the sockets of a network path");
-    }
     if (err != ERR_OK) {
         udp_close(&udp->path);
         return err;

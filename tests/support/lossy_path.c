@@ -78,7 +78,6 @@ struct lossy_path *lossy_path_open_take(struct path *inner, const struct clock *
     static const struct path_ops OPS = {.send = lossy_send, .receive = lossy_receive, .close = lossy_close};
     struct lossy_path *lossy = calloc(1, sizeof *lossy);
     lossy->path.ops = &OPS;
-    lossy->path.poll_fd = -1;
     lossy->inner = inner;
     lossy->clock = clock;
     lossy->loss = loss;
