@@ -255,6 +255,29 @@ static void both_ends_know_of_each_other(void **state) {
     link_sim_finish(&r);
 }
 
+/* One such packet, by accident or on purpose, silenced a sender for good. */
+static void feedback_with_our_own_ssrc_is_not_believed(void **state) {
+    struct codec *codec = *state;
+    struct codec_settings settings = settings_for(CODEC_FEC_NONE, "l16/48000/2", 100);
+    struct codec_encoder *encoder;
+    static float frames[2 * 240];
+    static uint8_t packet[PACKET_MAX];
+    assert_int_equal(
+        codec->ops->open_encoder(codec, &settings, (struct codec_frame_format){48000, 2}, &encoder, nullptr), ERR_OK);
+    int64_t deadline_ns = clock_now_ns(clock_system()) + 30 * NS_PER_S;
+    for (unsigned n_reports = 0; n_reports < 3;) { /* libroc looks at the clock on the wall for them */
+        assert_true(clock_now_ns(clock_system()) < deadline_ns);
+        assert_int_equal(encoder->ops->push_frames(encoder, frames, 240), ERR_OK);
+        assert_int_equal(encoder->ops->pop_packet(encoder, MEDIA_SOURCE, packet), 12 + 240 * 4);
+        for (size_t len; (len = encoder->ops->pop_packet(encoder, MEDIA_CONTROL, packet)) > 0; n_reports++) {
+            packet[38] ^= 1; /* in the CNAME */
+            assert_true(gate_rtcp_is_sound(packet, len));
+            assert_int_equal(encoder->ops->push_feedback(encoder, packet, len), ERR_OK);
+        }
+    }
+    encoder->ops->close(encoder);
+}
+
 static void a_decoder_without_packets_is_silent(void **state) {
     struct codec *codec = *state;
     struct codec_settings settings = settings_for(CODEC_FEC_RS8M, "l16/48000/2", 100);
@@ -336,6 +359,7 @@ int main(void) {
         TEST(endpoints_may_have_another_rate_than_the_wire),
         TEST(memory_stays_what_it_is),
         TEST(both_ends_know_of_each_other),
+        TEST(feedback_with_our_own_ssrc_is_not_believed),
         TEST(a_decoder_without_packets_is_silent),
         TEST(what_cannot_work_is_refused),
         TEST(encodings_have_names_and_numbers_of_their_own),

@@ -4,6 +4,7 @@
 #include <roc/sender_encoder.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 /* libroc's sender without its sockets: frames in, packets out. */
 
@@ -13,6 +14,7 @@ struct roc_encoder {
     roc_sender_encoder *roc;
     struct codec_settings settings;
     size_t frame_size; /* bytes of one frame: all its channels */
+    uint8_t ssrc[4];   /* of what it sends, as it is on the wire; zeros: nothing yet */
     atomic_bool failed;
 };
 
@@ -46,14 +48,23 @@ static size_t encoder_pop_packet(struct codec_encoder *base, enum media_iface if
     if (has_failed(encoder) || !roc_iface_of(&encoder->settings, iface, &roc))
         return 0;
     roc_packet p = {packet, PACKET_MAX};
-    return roc_sender_encoder_pop_packet(encoder->roc, roc.iface, &p) == 0 ? p.bytes_size : 0;
+    if (roc_sender_encoder_pop_packet(encoder->roc, roc.iface, &p) != 0)
+        return 0;
+    if (iface == MEDIA_SOURCE && p.bytes_size >= 12)
+        memcpy(encoder->ssrc, packet + 8, sizeof encoder->ssrc); /* RFC 3550 5.1 */
+    return p.bytes_size;
+}
+
+/* RTCP of somebody who has our SSRC. libroc 0.4 would take another one (RFC 3550 8.2) and then drop all its own packets. */
+static bool is_collision(const struct roc_encoder *encoder, const uint8_t *packet, size_t len) {
+    return len >= 8 && memcmp(packet + 4, encoder->ssrc, sizeof encoder->ssrc) == 0;
 }
 
 static enum err encoder_push_feedback(struct codec_encoder *base, const uint8_t *packet, size_t len) {
     struct roc_encoder *encoder = encoder_of(base);
     if (has_failed(encoder))
         return ERR_UNAVAILABLE;
-    if (!encoder->settings.control || len == 0)
+    if (!encoder->settings.control || len == 0 || is_collision(encoder, packet, len))
         return ERR_OK;
     roc_packet p = {(void *)(uintptr_t)packet, len};
     return roc_sender_encoder_push_feedback_packet(encoder->roc, ROC_INTERFACE_AUDIO_CONTROL, &p) == 0 ? ERR_OK
