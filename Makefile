@@ -14,8 +14,8 @@ export CC
 # CI treats warnings as errors; packagers and users need not.
 WERROR  ?= $(if $(CI),true,false)
 SECONDS_ = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
-SUITE   ?= unit api scenario
 FUZZ_SECONDS ?= 60
+SUITE   ?= unit tools api scenario
 
 MESON_FLAGS = -Dwerror=$(WERROR)
 
@@ -50,7 +50,7 @@ define configure
 endef
 
 .PHONY: test
-test: deps-test ## unit, api and scenario tests (SUITE=unit runs one of them)
+test: deps-test ## unit, tools, api and scenario tests (SUITE=unit runs one of them)
 	$(call configure,test,)
 	@tools/run-tests build-test $(SUITE)
 
