@@ -73,6 +73,8 @@ static void append_quoted(struct buf *line, const char *s) {
             buf_append(line, "\\n", 2);
         else if (c < 0x20 || c == 0x7f)
             buf_printf(line, "\\x%02x", c);
+        else if (c == 0xC2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] <= 0x9F)
+            buf_printf(line, "\\x%02x", (unsigned char)*++s); /* C1: terminals obey these, too */
         else
             buf_append(line, s, 1);
     }
