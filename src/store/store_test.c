@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "store/database.h"
+#include "store/job.h"
 #include "store/test_vfs.h"
 
 static const struct log QUIET = {};
@@ -198,6 +200,48 @@ static void full_disk_at_the_start(void **state) {
     assert_int_equal(open_store(f, TEST_VFS_NAME), ERR_OK);
 }
 
+/* On a disk that is nearly full a removal must not fail because of what was written with it. */
+static void what_fits_is_done_when_all_together_do_not(void **state) {
+    struct fixture *f = *state;
+    constexpr size_t LARGE = 300'000;
+    char path[128];
+    struct database *database;
+    struct list jobs;
+    test_vfs_reset();
+    snprintf(path, sizeof path, "%s/rocd.db", f->dir);
+    assert_int_equal(database_open(path, TEST_VFS_NAME, &database, &f->info), ERR_OK);
+    list_init(&jobs);
+    struct store_job *put = store_job_create(STORE_JOB_PUT, STORE_STREAM, "a", "{}", 2);
+    put->generation = 1;
+    list_append(&jobs, &put->link);
+    database_write(database, &jobs);
+    assert_int_equal(put->result, ERR_OK);
+    list_remove(&put->link);
+    store_job_free(put);
+
+    char *json = malloc(LARGE);
+    memset(json, 'x', LARGE);
+    put = store_job_create(STORE_JOB_PUT, STORE_STREAM, "b", json, LARGE);
+    struct store_job *removal = store_job_create(STORE_JOB_REMOVE, STORE_STREAM, "a", nullptr, 0);
+    list_append(&jobs, &put->link);
+    list_append(&jobs, &removal->link);
+    test_vfs_limit(LARGE / 2);
+    database_write(database, &jobs);
+    assert_int_equal(put->result, ERR_STORAGE);
+    assert_non_null(strstr(put->info.message, "full"));
+    assert_int_equal(removal->result, ERR_OK);
+    test_vfs_limit(SIZE_MAX);
+    char text[4096] = "";
+    assert_int_equal(database_load(database, append_object, text, &f->info), ERR_OK);
+    assert_string_equal(text, "");
+    list_remove(&put->link);
+    list_remove(&removal->link);
+    store_job_free(put);
+    store_job_free(removal);
+    free(json);
+    database_close(database);
+}
+
 /* ---- opening what cannot be opened ---- */
 
 static void locked_directory_is_refused(void **state) {
@@ -323,6 +367,7 @@ int main(void) {
         TEST(failing_change_fails_alone),
         TEST(full_disk_is_told_and_survived),
         TEST(full_disk_at_the_start),
+        TEST(what_fits_is_done_when_all_together_do_not),
         TEST(locked_directory_is_refused),
         TEST(damaged_database_is_refused),
         TEST(newer_and_foreign_databases_are_refused),

@@ -35,7 +35,8 @@ static struct {
     struct image images[MAX_FILES];
     uint64_t n_syncs;
     _Atomic int fail;
-} g = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    _Atomic size_t max_size;
+} g = {.lock = PTHREAD_MUTEX_INITIALIZER, .max_size = MAX_SIZE};
 
 static struct shim *shim_of(sqlite3_file *file) {
     return (struct shim *)((char *)file + g.real->szOsFile);
@@ -63,7 +64,7 @@ static int shim_write(sqlite3_file *file, const void *data, int n, sqlite3_int64
     if (g.fail)
         return g.fail;
     size_t end = (size_t)at + (size_t)n;
-    if (end > MAX_SIZE)
+    if (end > g.max_size)
         return SQLITE_FULL;
     pthread_mutex_lock(&g.lock);
     memcpy(s->image->now + at, data, (size_t)n);
@@ -130,6 +131,7 @@ void test_vfs_reset(void) {
     }
     g.n_syncs = 0;
     g.fail = 0;
+    g.max_size = MAX_SIZE;
     pthread_mutex_unlock(&g.lock);
 }
 
@@ -177,4 +179,8 @@ uint64_t test_vfs_syncs(void) {
 
 void test_vfs_fail_writes(int code) {
     g.fail = code;
+}
+
+void test_vfs_limit(size_t max_size) {
+    g.max_size = max_size < MAX_SIZE ? max_size : MAX_SIZE;
 }

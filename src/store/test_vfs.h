@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -22,3 +23,5 @@ void test_vfs_crash(const char *to_dir, uint32_t *seed);
 uint64_t test_vfs_syncs(void);
 /* From now on writes fail with this code of SQLite; 0: no more. */
 void test_vfs_fail_writes(int code);
+/* From now on the disk is full for a file of this size; SIZE_MAX: no more. */
+void test_vfs_limit(size_t max_size);
