@@ -24,6 +24,9 @@ class Figure:
     note: str = ''
     raw: dict = field(default_factory=dict)  # what it was computed from
 
+    def __post_init__(self):
+        self.value = float(self.value)  # numpy's numbers are not JSON
+
     @property
     def holds(self):
         return None if self.at_most is None else self.value <= self.at_most

@@ -19,8 +19,9 @@
  *   loss-sim [target_ms=100] [loss_percent=5] [seconds=60] [seed=1] [jitter_ms=0] [delay_ms=0]
  *            [packet_ms=…] [source=… repair=…]          settings other than those rocd derives from the target
  *
- * Prints one line of JSON: lost frames (in the sound itself), what the engine counted, and the latency of the sound from
- * being read at the source to being written at the sink, by an impulse every two seconds.
+ * Prints one line of JSON: lost frames (in the sound itself), those of the first second apart, because libroc repairs
+ * nothing while its queue fills; what the engine counted; and the latency of the sound from being read at the source to
+ * being written at the sink, by an impulse every two seconds.
  */
 
 constexpr uint32_t RATE_HZ = 48000;
@@ -48,7 +49,7 @@ struct sim {
     struct loop_sim loop;
     struct end source, sink;
     bool sounding;
-    uint64_t lost_frames, heard_frames;
+    uint64_t lost_frames, lost_at_start, heard_frames;
     double latency_first_ms, latency_min_ms, latency_max_ms, latency_last_ms, latency_sum_ms;
     uint64_t n_impulses;
 };
@@ -102,7 +103,7 @@ static size_t sink_write(struct audio_stream *stream, const float *frames, size_
         if (!sim->sounding)
             continue;
         sim->heard_frames++;
-        sim->lost_frames += x < LOST;
+        *(sim->heard_frames <= RATE_HZ ? &sim->lost_at_start : &sim->lost_frames) += x < LOST;
         if (x > HEARD)
             impulse_heard(sim, end->n_frames - (int64_t)n + (int64_t)i);
     }
@@ -163,11 +164,13 @@ static void report(const struct options *o, const struct codec_settings *s, cons
         "\"packet_ms\": %g, \"source\": %u, \"repair\": %u, ",
         o->target_ms, o->loss_percent, o->seconds, o->seed, o->jitter_ms, o->delay_ms,
         (double)s->packet_length_ns / NS_PER_MS, s->fec_source_packets, s->fec_repair_packets);
-    printf("\"heard_frames\": %llu, \"lost_frames\": %llu, \"lost_frames_counted\": %llu, \"packets_lost\": %llu, "
+    printf("\"heard_frames\": %llu, \"lost_frames\": %llu, \"lost_at_start\": %llu, \"lost_frames_counted\": %llu, "
+           "\"packets_lost\": %llu, "
            "\"packets_repaired\": %llu, \"sessions\": %llu, ",
            (unsigned long long)sim->heard_frames, (unsigned long long)sim->lost_frames,
-           (unsigned long long)status->lost_frames, (unsigned long long)status->lost,
-           (unsigned long long)status->repaired, (unsigned long long)status->sessions);
+           (unsigned long long)sim->lost_at_start, (unsigned long long)status->lost_frames,
+           (unsigned long long)status->lost, (unsigned long long)status->repaired,
+           (unsigned long long)status->sessions);
     printf("\"latency_ms\": {\"first\": %.2f, \"least\": %.2f, \"mean\": %.2f, \"most\": %.2f, \"last\": %.2f}}\n",
            sim->latency_first_ms, sim->latency_min_ms, sim->latency_sum_ms / n, sim->latency_max_ms,
            sim->latency_last_ms);
