@@ -93,12 +93,13 @@ static void expire_until(struct gate *gate, uint64_t end) {
     add(&gate->counters.lost, n_lost);
 }
 
+/* None of the packets up to `seq` has come, as far as is known. */
 static void advance(struct gate *gate, uint64_t seq) {
-    gate->gaps += seq - gate->max_seq - 1;
+    gate->gaps += seq - gate->max_seq;
     for (uint64_t s = gate->max_seq + 1; s <= seq; s++) {
         if (s >= gate->expired + WINDOW)
             expire_until(gate, s - WINDOW + 1);
-        set_come(gate, s, s == seq);
+        set_come(gate, s, false);
     }
     gate->max_seq = seq;
     if (seq > gate->expiry)
@@ -115,6 +116,12 @@ static void settle_block(struct gate *gate, struct block *block) {
 }
 
 static void settle_all(struct gate *gate) {
+    /* The sound of a block is sent before its repair packets: what they gave back behind the last that came was lost. */
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        const struct block *block = &gate->blocks[i];
+        if (block->used && block->credited > 0 && block->base + block->k - 1 > gate->max_seq)
+            advance(gate, block->base + block->k - 1);
+    }
     expire_until(gate, gate->max_seq + 1);
     for (uint32_t i = 0; i < BLOCKS; i++)
         settle_block(gate, &gate->blocks[i]);
@@ -156,9 +163,9 @@ static bool give_symbol(struct block *block) {
 
 static void credit(struct gate *gate, struct block *block) {
     uint32_t credited = 0;
-    if (block->given >= block->k) {
+    if (block->given >= block->k && block->base != 0) {
         uint64_t missing = block->k - block->n_there;
-        uint64_t early = block->base != 0 && gate->first_seq > block->base ? gate->first_seq - block->base : 0;
+        uint64_t early = gate->first_seq > block->base ? gate->first_seq - block->base : 0;
         credited = (uint32_t)(missing > early ? missing - early : 0);
     }
     gate->repairable += (uint64_t)credited - block->credited; /* may shrink: unsigned wrap is meant */
@@ -341,10 +348,10 @@ static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_sour
         advance(gate, seq);
         gate->max_timestamp = source->timestamp;
     } else {
-        set_come(gate, seq, true);
-        gate->gaps -= !is_late && !is_early;
         add(is_late ? &gate->counters.late : &gate->counters.reordered, 1);
     }
+    set_come(gate, seq, true);
+    gate->gaps -= !is_late && !is_early;
     gate->jumped = false;
     count_jitter(gate, source, arrival_ns);
     gate->latched = true;

@@ -687,6 +687,31 @@ static void silence_within_a_block_does_not_change_what_came(void **state) {
     assert_int_equal(gate_missing(rig->gate), 11);
 }
 
+/* Found by fuzzing: lost 0, repaired 4. */
+static void the_end_of_a_block_is_lost_when_only_its_repair_came(void **state) {
+    struct rig *rig = *state;
+    block(rig, 0, 10);
+    play(rig, 14);
+    uint32_t sbn = rig->sender.sbn;
+    roc_sender_source(&rig->sender, &rig->packet);
+    struct packet held = rig->packet;
+    roc_sender_lose(&rig->sender, 3);
+    for (unsigned i = 0; i < 10; i++)
+        takes_repair(rig, sbn, i);
+    assert_int_equal(COUNTER(rig, lost), 0);
+    wait_ns(rig, 150 * NS_PER_MS);
+    assert_int_equal(COUNTER(rig, lost), 4);
+    assert_int_equal(COUNTER(rig, repaired), 4);
+    assert_int_equal(gate_missing(rig->gate), 0);
+    assert_int_equal(again(rig, &held), GATE_DROP); /* the decoder has had enough of that block */
+    play(rig, 18);
+    wait_ns(rig, NS_PER_S);
+    assert_int_equal(COUNTER(rig, lost), 4);
+    assert_int_equal(COUNTER(rig, repaired), 4);
+    assert_int_equal(COUNTER(rig, late), 1);
+    assert_int_equal(COUNTER(rig, reordered), 0);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -720,6 +745,7 @@ int main(void) {
         TEST(a_repair_packet_counts_once),
         TEST(what_comes_late_had_been_repaired),
         TEST(silence_within_a_block_does_not_change_what_came),
+        TEST(the_end_of_a_block_is_lost_when_only_its_repair_came),
     };
     return cmocka_run_group_tests_name("transport-gate", tests, nullptr, nullptr);
 }
