@@ -204,8 +204,7 @@ static bool take_repair(struct gate *gate, struct block *block, const struct rtp
 
 /* Does the packet fit its block, its sequence number and the blocks before? Changes nothing but a block's opening. */
 static struct block *check_source_block(struct gate *gate, const struct rtp_source *source, uint64_t seq) {
-    int32_t jump = rtp_sbn_diff(gate->max_sbn, source->fec.sbn);
-    if (jump > BLOCK_JUMP_MAX || jump < -BLOCK_JUMP_MAX)
+    if (rtp_sbn_diff(gate->max_sbn, source->fec.sbn) < -BLOCK_JUMP_MAX)
         return nullptr;
     struct block *block = find_block(gate, &source->fec, RTP_HEADER_SIZE + source->payload_len);
     if (!block || (block->base != 0 && block->base != seq - source->fec.esi))
@@ -322,12 +321,21 @@ static enum gate_verdict check_jump(struct gate *gate, const struct rtp_source *
     return reject(gate);
 }
 
+/* So many blocks from the last one that it is not known any more what came of them. Late packets are no jump back. */
+static bool is_block_jump(const struct gate *gate, const struct rtp_source *source, int16_t ahead) {
+    if (gate->config.settings.fec == CODEC_FEC_NONE)
+        return false;
+    int32_t jump = rtp_sbn_diff(gate->max_sbn, source->fec.sbn);
+    return jump > BLOCK_JUMP_MAX || (ahead > 0 && jump < -BLOCK_JUMP_MAX);
+}
+
 static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_source *source, const struct packet *packet,
                                         int64_t now_ns, int64_t arrival_ns) {
     int16_t ahead = (int16_t)(source->seq - (uint16_t)gate->max_seq);
     int32_t time_jump = (int32_t)(source->timestamp - gate->max_timestamp);
     int32_t time_max = (int32_t)gate->config.settings.wire_rate_hz; /* 1 s, as libroc */
-    if (ahead > SEQ_JUMP_MAX || ahead < -SEQ_JUMP_MAX || time_jump > time_max || time_jump < -time_max)
+    if (ahead > SEQ_JUMP_MAX || ahead < -SEQ_JUMP_MAX || time_jump > time_max || time_jump < -time_max ||
+        is_block_jump(gate, source, ahead))
         return check_jump(gate, source, packet, now_ns, arrival_ns);
 
     uint64_t seq = gate->max_seq + (uint64_t)(int64_t)ahead;

@@ -527,6 +527,23 @@ static void a_forged_jump_is_not_believed_and_a_real_one_is(void **state) {
     assert_int_equal(COUNTER(rig, source_packets), 150);
 }
 
+/* Found by fuzzing: refused until 100 packets were lost. */
+static void small_blocks_are_heard_again_after_a_break(void **state) {
+    struct rig *rig = *state;
+    struct gate_config config = rig->config;
+    config.settings.fec_source_packets = 1;
+    open_gate(rig, &config);
+    play(rig, 10);
+    roc_sender_lose(&rig->sender, 30);
+    wait_ns(rig, 30 * PACKET_NS);
+    assert_int_equal(sound(rig), GATE_DROP);
+    play(rig, 10);
+    wait_ns(rig, NS_PER_S);
+    assert_int_equal(COUNTER(rig, lost), 31);
+    assert_int_equal(COUNTER(rig, rejected), 1);
+    assert_int_equal(COUNTER(rig, sessions), 1);
+}
+
 static void jitter_is_that_of_rfc_3550(void **state) {
     struct rig *rig = *state;
     play(rig, 100);
@@ -738,6 +755,7 @@ int main(void) {
         TEST(reordered_late_and_duplicate_packets_are_told_apart),
         TEST(numbers_wrap),
         TEST(a_forged_jump_is_not_believed_and_a_real_one_is),
+        TEST(small_blocks_are_heard_again_after_a_break),
         TEST(jitter_is_that_of_rfc_3550),
         TEST(a_block_gives_back_what_its_repair_packets_can),
         TEST(a_block_takes_no_more_than_it_needs),
