@@ -324,31 +324,6 @@ static void sending_tells_how_far_it_came(void **) {
     assert_int_equal(os_udp_open(12345, 0), -1);
 }
 
-static void one_descriptor_stands_for_several_sockets(void **) {
-    struct sockaddr_in a_at, b_at;
-    int a = bound(&a_at), b = bound(&b_at);
-    int set = os_poll_set_open((const int[]){a, -1, b}, 3);
-    assert_true(set >= 0);
-    struct pollfd p = {.fd = set, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 0), 0);
-    char x = 'x';
-    struct os_datagram out = {.data = &x, .size = 1, .addr = (struct sockaddr *)&b_at, .addr_len = sizeof b_at};
-    assert_int_equal(os_udp_send(a, &out, 1), 1);
-    wait_readable(set);
-    struct os_datagram in = {.data = &x, .size = 1};
-    assert_int_equal(os_udp_receive(b, &in, 1), 1);
-    assert_int_equal(poll(&p, 1, 0), 0);
-    close(set);
-    close(b);
-    errno = 0;
-    assert_int_equal(os_poll_set_open((const int[]){a, INT32_MAX}, 2), -1);
-    assert_int_equal(errno, EBADF);
-    close(a);
-    set = os_poll_set_open(nullptr, 0);
-    assert_true(set >= 0);
-    close(set);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readiness_is_told_where_somebody_listens),
@@ -360,7 +335,6 @@ int main(void) {
         cmocka_unit_test(datagrams_travel_in_batches),
         cmocka_unit_test(what_is_too_long_is_told),
         cmocka_unit_test(sending_tells_how_far_it_came),
-        cmocka_unit_test(one_descriptor_stands_for_several_sockets),
     };
     return cmocka_run_group_tests_name("os", tests, nullptr, nullptr);
 }

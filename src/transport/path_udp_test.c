@@ -86,19 +86,24 @@ static void assert_packet(const struct packet *packet, uint32_t number, enum med
     assert_memory_equal(packet->data, want.data, len);
 }
 
-/* n packets, however long they take. */
-static void receive(struct path *path, struct packet *packets, size_t n) {
-    for (size_t got = 0; got < n;) {
-        struct pollfd fd = {.fd = path->poll_fd, .events = POLLIN};
-        if (poll(&fd, 1, DEADLINE_MS) != 1)
-            fail_msg("%zu of %zu packets have come", got, n);
-        got += path->ops->receive(path, packets + got, n - got);
-    }
+static bool is_readable_within(const struct path *path, int ms) {
+    struct pollfd fds[MEDIA_N_IFACES];
+    for (enum media_iface i = 0; i < MEDIA_N_IFACES; i++)
+        fds[i] = (struct pollfd){.fd = path->ops->poll_fd(path, i), .events = POLLIN};
+    return poll(fds, MEDIA_N_IFACES, ms) > 0;
 }
 
 static bool is_readable(const struct path *path) {
-    struct pollfd fd = {.fd = path->poll_fd, .events = POLLIN};
-    return poll(&fd, 1, 0) == 1;
+    return is_readable_within(path, 0);
+}
+
+/* n packets, however long they take. */
+static void receive(struct path *path, struct packet *packets, size_t n) {
+    for (size_t got = 0; got < n;) {
+        if (!is_readable_within(path, DEADLINE_MS))
+            fail_msg("%zu of %zu packets have come", got, n);
+        got += path->ops->receive(path, packets + got, n - got);
+    }
 }
 
 static size_t n_descriptors(void) {
@@ -127,6 +132,29 @@ static void throw(int fd, const union path_address *to, const void *data, size_t
 }
 
 /* ---- to and fro ---- */
+
+static void a_watched_path_asks_only_where_packets_are_said_to_wait(void **) {
+    struct ends ends = open_ends("127.0.0.1");
+    struct packet sent[2] = {packet_of(1, MEDIA_SOURCE, 100), packet_of(2, MEDIA_REPAIR, 100)}, got[2];
+    ends.receiver->watched = true;
+    ends.sender->ops->send(ends.sender, sent, 2);
+    for (enum media_iface i = MEDIA_SOURCE; i <= MEDIA_REPAIR; i++) {
+        struct pollfd fd = {.fd = ends.receiver->ops->poll_fd(ends.receiver, i), .events = POLLIN};
+        assert_int_equal(poll(&fd, 1, DEADLINE_MS), 1);
+    }
+    assert_int_equal(ends.receiver->ops->receive(ends.receiver, got, 2), 0);
+    ends.receiver->ready[MEDIA_REPAIR] = true;
+    assert_int_equal(ends.receiver->ops->receive(ends.receiver, got, 2), 1);
+    assert_packet(&got[0], 2, MEDIA_REPAIR, 100);
+    assert_false(ends.receiver->ready[MEDIA_REPAIR]);
+    ends.receiver->ready[MEDIA_SOURCE] = true;
+    assert_int_equal(ends.receiver->ops->receive(ends.receiver, got, 1), 1);
+    assert_packet(&got[0], 1, MEDIA_SOURCE, 100);
+    assert_true(ends.receiver->ready[MEDIA_SOURCE]); /* its end has not been seen */
+    assert_int_equal(ends.receiver->ops->receive(ends.receiver, got, 1), 0);
+    assert_false(ends.receiver->ready[MEDIA_SOURCE]);
+    close_ends(&ends);
+}
 
 static void each_interface_has_a_port(void **) {
     for (size_t h = 0; h < N_HOSTS; h++) {
@@ -380,6 +408,7 @@ static void impossible_addresses_are_refused(void **) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_watched_path_asks_only_where_packets_are_said_to_wait),
         cmocka_unit_test(each_interface_has_a_port),
         cmocka_unit_test(feedback_comes_back),
         cmocka_unit_test(a_sender_hears_only_whom_it_sends_to),
