@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MPL-2.0
 """Fixtures of all test suites. The programs under test are those of the build directory that ROCD_BUILD names."""
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from support.daemon import Daemon
+
+# A shell has its background jobs ignore SIGINT, and programs that we start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
