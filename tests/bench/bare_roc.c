@@ -275,7 +275,7 @@ static struct settings settings_from(int argc, char **argv) {
         .target_ns = target_ms * 1'000'000LL,
         .packet_ns = low ? 2'500'000 : 5'000'000,
         .source_packets = low ? 10 : 18,
-        .repair_packets = low ? 5 : 10,
+        .repair_packets = low ? 7 : 10,
     };
     if (s.n < 1 || s.n > 1000 || s.seconds < 1 || target_ms < 20 || (!s.udp && strcmp(argv[4], "memory") != 0)) {
         fprintf(stderr, "usage: bare-roc [N [SECONDS [TARGET_MS [udp|memory]]]]\n");
