@@ -8,13 +8,13 @@ from bench.processes import run_json
 TARGETS_MS = (50, 100, 200)
 LOSSES_PERCENT = (0, 1, 5, 10)
 SEED = 1
-N_STARTS = 40
+N_STARTS = 20
 
 
 def seconds(bench, loss):
     if bench.short:
-        return 60 if loss == 5 else 20
-    return 1800 if loss == 5 else 300
+        return 60 if loss == 5 else 15
+    return 1200 if loss == 5 else 180
 
 
 def simulate(bench, target, loss, length_s, seed=SEED):
@@ -25,7 +25,7 @@ def simulate(bench, target, loss, length_s, seed=SEED):
 
 def starts(bench, pool, loss=5):
     """libroc repairs nothing while its queue fills for the first time."""
-    cells = [(target, seed) for target in TARGETS_MS for seed in range(N_STARTS // (4 if bench.short else 1))]
+    cells = [(target, seed) for target in TARGETS_MS for seed in range(N_STARTS // (5 if bench.short else 1))]
     found = list(pool.map(lambda cell: simulate(bench, cell[0], loss, 2, cell[1]), cells))
     lost = [f['lost_at_start'] for f in found]
     return Figure('loss.start', f'samples lost in the first second, {loss} % packet loss', sum(lost) / len(lost), '', None,
