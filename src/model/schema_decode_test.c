@@ -365,6 +365,63 @@ static void deep_text_is_refused_before_it_is_built(void **) {
     }
 }
 
+/* Numbers without limits of their own: a table by hand, for the contract has none. */
+static void numbers_fit_their_types(void **) {
+    struct numbers {
+        int32_t small;
+        int64_t large;
+        double real;
+    };
+    static const struct schema_member MEMBERS[] = {
+        {.name = "small",
+         .kind = SCHEMA_INT32,
+         .offset = offsetof(struct numbers, small),
+         .size = sizeof(int32_t),
+         .presence_offset = SCHEMA_NO_OFFSET,
+         .count_offset = SCHEMA_NO_OFFSET},
+        {.name = "large",
+         .kind = SCHEMA_INT64,
+         .offset = offsetof(struct numbers, large),
+         .size = sizeof(int64_t),
+         .presence_offset = SCHEMA_NO_OFFSET,
+         .count_offset = SCHEMA_NO_OFFSET},
+        {.name = "real",
+         .kind = SCHEMA_NUMBER,
+         .offset = offsetof(struct numbers, real),
+         .size = sizeof(double),
+         .presence_offset = SCHEMA_NO_OFFSET,
+         .count_offset = SCHEMA_NO_OFFSET},
+    };
+    static const struct schema SCHEMA = {
+        .name = "Numbers", .size = sizeof(struct numbers), .n_members = 3, .members = MEMBERS};
+    static const struct {
+        const char *text;
+        enum err err;
+        int64_t small, large;
+    } CASES[] = {
+        {"{\"small\":2147483647,\"large\":9223372036854775807}", ERR_OK, INT32_MAX, INT64_MAX},
+        {"{\"small\":-2147483648,\"large\":-9223372036854775808}", ERR_OK, INT32_MIN, INT64_MIN},
+        {"{\"small\":-2.147483648e9,\"large\":9007199254740992.0}", ERR_OK, INT32_MIN, 9007199254740992},
+        {"{\"small\":2147483648}", ERR_INVALID, 0, 0},
+        {"{\"small\":-2147483649}", ERR_INVALID, 0, 0},
+        {"{\"small\":4294967296}", ERR_INVALID, 0, 0},
+        {"{\"large\":9223372036854775808}", ERR_INVALID, 0, 0},
+        {"{\"large\":-9223372036854775809}", ERR_INVALID, 0, 0},
+        {"{\"large\":9007199254740994.0}", ERR_INVALID, 0, 0}, /* doubles skip integers from here on */
+        {"{\"large\":0.5}", ERR_INVALID, 0, 0},
+        {"{\"real\":\"0.5\"}", ERR_INVALID, 0, 0},
+        {"{\"real\":1.7976931348623157e308}", ERR_OK, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct numbers n = {};
+        struct err_info info = {};
+        enum err err = schema_decode_text(&SCHEMA, CASES[i].text, strlen(CASES[i].text), 0, &n, nullptr, &info);
+        if (err != CASES[i].err)
+            fail_msg("%s: %s", CASES[i].text, info.message);
+        assert_true(n.small == CASES[i].small && n.large == CASES[i].large);
+    }
+}
+
 /* ---- anything ---- */
 
 static uint32_t draw(uint64_t *seed) {
@@ -429,6 +486,7 @@ int main(void) {
         cmocka_unit_test(later_versions_may_say_more),
         cmocka_unit_test(text_that_is_no_json_has_no_pointers),
         cmocka_unit_test(deep_text_is_refused_before_it_is_built),
+        cmocka_unit_test(numbers_fit_their_types),
         cmocka_unit_test(mutated_texts_are_read_or_refused),
     };
     return cmocka_run_group_tests_name("schema-decode", tests, nullptr, nullptr);
