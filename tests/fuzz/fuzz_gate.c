@@ -114,7 +114,7 @@ static void check_good(const struct gate_script *script, const struct gate *gate
         FUZZ_CHECK(path_address_equal(gate_feedback_address(gate), &packet->from));
         break;
     case MEDIA_N_IFACES:
-        FUZZ_CHECK(!"a packet of no interface is good");
+        FUZZ_CHECK(packet->iface < MEDIA_N_IFACES); /* none of them is good */
     }
 }
 
