@@ -303,10 +303,11 @@ static enum gate_verdict begin_session(struct gate *gate, const struct rtp_sourc
         take_source(gate, block, &source->fec, gate->max_seq, /* is_late= */ false);
     }
     add(&gate->counters.source_packets, 1);
-    return pass(gate, packet, first || same ? GATE_PASS : GATE_NEW_SESSION);
+    return pass(gate, packet, first ? GATE_PASS : GATE_NEW_SESSION);
 }
 
-/* A packet far from the last one. libroc would end its session: believe it only if the next packet follows it. */
+/* A packet far from the last one. libroc would end its session: believe it only if the next packet follows it. The decoder
+ * must be a new one, because the symbols of its blocks are counted anew. */
 static enum gate_verdict check_jump(struct gate *gate, const struct rtp_source *source, const struct packet *packet,
                                     int64_t now_ns, int64_t arrival_ns) {
     if (gate->jumped && source->seq == gate->jump_seq) {

@@ -521,7 +521,8 @@ static void a_forged_jump_is_not_believed_and_a_real_one_is(void **state) {
     roc_sender_lose(&rig->sender, 400); /* two seconds without network */
     wait_ns(rig, 400 * PACKET_NS);
     assert_int_equal(sound(rig), GATE_DROP);
-    play(rig, 50);
+    assert_int_equal(sound(rig), GATE_NEW_SESSION);
+    play(rig, 49);
     assert_int_equal(COUNTER(rig, lost), 401);
     assert_int_equal(COUNTER(rig, sessions), 1);
     assert_int_equal(COUNTER(rig, source_packets), 150);
