@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "support/link_sim.h"
 
-#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "support/heap.h"
 
 /* Tests may end the process. */
 #define MUST(what) \
@@ -180,16 +180,6 @@ static void receive_tick(struct run *run, int64_t now_ns) {
             MUST(run->encoder->ops->push_feedback(run->encoder, packet.data, len) == ERR_OK);
         else
             result->rejected += run->encoder != nullptr;
-}
-
-/* What the process has from the heap. Sanitizers have a heap of their own. */
-[[gnu::weak]] size_t __sanitizer_get_current_allocated_bytes(void);
-
-static size_t heap_in_use(void) {
-    if (__sanitizer_get_current_allocated_bytes)
-        return __sanitizer_get_current_allocated_bytes();
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
 }
 
 static void listen_to(struct link_sim_result *result, uint32_t n_channels) {
