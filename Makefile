@@ -68,7 +68,7 @@ tsan: deps-test ## unit and api tests under ThreadSanitizer
 	@tools/run-tests build-tsan $(filter unit api,$(SUITE))
 
 .PHONY: bench
-bench: deps-test ## what rocd costs and how well it does (BENCH=short: under a minute; ONLY=cpu: one group), as table and JSON
+bench: deps-test ## what rocd costs and how well it does (BENCH=short: a minute; ONLY=cpu: one group), as table and JSON
 	@[ -f build-bench/build.ninja ] || meson setup build-bench $(MESON_FLAGS) -Dtests=false >/dev/null
 	@ninja -C build-bench --quiet all bench-programs
 	@tests/bench/bench.py build-bench $(if $(filter short,$(BENCH)),--short) $(addprefix --only ,$(ONLY))

@@ -101,6 +101,9 @@ def main(given):
     path = given.json or build / 'bench.json'
     path.write_text(document(figures, failures, ROOT, given.short, began))
     missed = sum(f.holds is False for f in figures)
+    if os.getloadavg()[1] > 1.5 * os.cpu_count():
+        print(f'\nThis machine has much else to do (load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores): what sound costs is '
+              'then mostly caches that others have emptied.')
     print(f'\n{sum(f.holds is True for f in figures)} goals hold, {missed} are missed, {len(failures)} groups could not be measured; '
           f'{time.monotonic() - began:.0f} s; {path}')
     results = os.environ.get('ROCD_RESULTS')

@@ -1,35 +1,51 @@
 # SPDX-License-Identifier: MPL-2.0
 """CPU and memory per stream: two daemons, against pairs of roc-send and roc-recv, against libroc alone; and the engine
-alone, in one process, against libroc alone. What is compared runs in turn, in every round."""
+alone, in one process, against libroc alone. What is compared runs at the same time and is measured over the same seconds:
+the speed of a machine that is shared with others changes from one second to the next, and so it changes for both."""
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from bench.figures import Figure, ratio
-from bench.pairs import measure_daemons, measure_tools
-from bench.processes import run_json
+from bench.pairs import Daemons, Tools
+from bench.processes import cpu_percent, run_json
 
 MB = 1024
+WARM_UP_S = 2  # as bare-roc and engine-cpu have it
 
 
-def in_process(bench, n, seconds, path, engine_first=False):
-    commands = {'bare-roc': [n, seconds, 100, path], 'engine-cpu': [n, seconds, *(['memory'] if path == 'memory' else [])]}
-    found = {}
-    for name in sorted(commands, reverse=engine_first):
-        found[name], = run_json([bench.build / 'src/media' / name, *commands[name]])
-    libroc, engine = found['bare-roc'], found['engine-cpu']
+def in_process(bench, n, seconds, path):
+    programs = bench.build / 'src/media'
+    libroc, engine = run_json([programs / 'bare-roc', n, seconds, 100, path],
+                              [programs / 'engine-cpu', n, seconds, *(['memory'] if path == 'memory' else [])])
     return {f'bare_{path}': libroc['cpu_percent_per_stream'], f'engine_{path}': engine['cpu_percent_per_stream'],
             f'bare_{path}_kb': libroc['kb_per_stream'], f'engine_{path}_kb': engine['kb_per_stream'],
             f'engine_{path}_lost': engine['lost_frames'], f'bare_{path}_lost': libroc['lost_frames']}
 
 
+def measure_daemons(pids, n, seconds):
+    time.sleep(WARM_UP_S)
+    sender, receiver = cpu_percent(pids, seconds)
+    return {'daemons': (sender + receiver) / n, 'daemons_sender': sender / n, 'daemons_receiver': receiver / n}
+
+
 def measure_round(bench, n, seconds):
-    """libroc alone and the engine before and after the others, the second time the other way round, so that what changes
-    slowly in the machine meets all of them."""
-    found = in_process(bench, n, seconds, 'udp')
-    found |= measure_daemons(bench, n, seconds)
-    found |= measure_tools(bench, n, seconds)
+    with contextlib.ExitStack() as bench.stack, ThreadPoolExecutor(1) as pool:
+        pair = Daemons(bench)
+        pair.connect(n)
+        daemons = pool.submit(measure_daemons, pair.pids, n, seconds)
+        found = in_process(bench, n, seconds, 'udp')
+        found |= daemons.result()
+        found |= {'daemons_uss_kb': pair.grown_kb('uss'), 'daemons_pss_kb': pair.grown_kb('pss')}
+
+        tools = Tools(bench, n)
+        time.sleep(WARM_UP_S)
+        used = cpu_percent(pair.pids + tools.pids, seconds)
+        found |= {'daemons_beside_tools': sum(used[:2]) / n, 'tools': sum(used[2:]) / n,
+                  'tools_pss_kb': tools.memory_kb('pss'), 'tools_uss_kb': tools.memory_kb('uss'),
+                  'daemons_lost': pair.check()}
     if not bench.short and n > 1:
-        again = in_process(bench, n, seconds, 'udp', engine_first=True)
-        found |= {key: (found[key] + again[key]) / 2 for key in again}
         found |= in_process(bench, n, seconds, 'memory')
     return found
 
@@ -41,8 +57,8 @@ def figures_of(n, rounds):
     def cost(key, text):
         return Figure(f'cpu.{key}.{n}', f'CPU per stream, {n} {text}', mid(key), '%')
 
-    def compared(ours, theirs, text, goal=None):
-        value, note = ratio(rounds, ours, theirs)
+    def compared(ours, theirs, text, goal=None, beside=''):
+        value, note = ratio(rounds, ours + beside, theirs)
         return Figure(f'cpu.{ours}_to_{theirs}.{n}', f'  {text}', value, 'x', goal, note)
 
     many = n > 1
@@ -52,7 +68,7 @@ def figures_of(n, rounds):
     yield cost('tools', f"pair{'s' if many else ''} of roc-send + roc-recv")
     yield cost('bare_udp', 'libroc alone, plain UDP')
     yield cost('engine_udp', "rocd's engine in one process, UDP")
-    yield compared('daemons', 'tools', 'rocd to roc-send + roc-recv', 0.6 if many else None)
+    yield compared('daemons', 'tools', 'rocd to roc-send + roc-recv', 0.6 if many else None, beside='_beside_tools')
     yield compared('engine_udp', 'bare_udp', 'engine to libroc alone, both UDP', 1.15 if many else None)
     yield compared('daemons', 'bare_udp', 'two daemons to libroc alone, UDP', 1.15 if many else None)
     if 'bare_memory' in rounds[0]:
@@ -76,7 +92,7 @@ def number_of(kb):
 
 
 def measure(bench):
-    for n, n_rounds, seconds in ((20, 1, 2), (1, 1, 2)) if bench.short else ((20, 4, 4), (1, 2, 4)):
+    for n, n_rounds, seconds in ((20, 1, 3), (1, 1, 2)) if bench.short else ((20, 6, 5), (1, 3, 5)):
         rounds = []
         for i in range(n_rounds):
             bench.say(f"cpu: {n} stream{'s' if n > 1 else ''}, round {i + 1} of {n_rounds}")

@@ -73,12 +73,12 @@ static void begin(void *arg) {
     loop_timer_start(loop_uv_loop(b->uv), &b->timer, b->seconds * NS_PER_S);
 }
 
-/* A second after the last stream has started, so that all of them are settled. */
+/* Two seconds after the last stream has started, so that all of them are settled. */
 static void on_event(void *arg, const struct engine_event *event) {
     struct bench *b = arg;
     if (event->kind == ENGINE_LINK_STARTED && ++b->n_started == 2 * b->n) {
         b->timer = (struct loop_timer){.fire = begin, .arg = b};
-        loop_timer_start(loop_uv_loop(b->uv), &b->timer, NS_PER_S);
+        loop_timer_start(loop_uv_loop(b->uv), &b->timer, 2 * NS_PER_S);
     }
 }
 

@@ -53,8 +53,7 @@ def table(figures):
 
 
 def ratio(rounds, ours, theirs):
-    """(median of the ratios of the rounds, a note with their range). The two are measured one after the other in each
-    round, so that a machine that is slow for a while is slow for both."""
+    """(median of the ratios of the rounds, a note with their range). The two were measured at the same time."""
     found = sorted(r[ours] / r[theirs] for r in rounds)
     return median(found), '' if len(found) == 1 else f'median of {number(found[0])} to {number(found[-1])}'
 

@@ -16,4 +16,4 @@ def measure(bench):
     used, = cpu_percent([one.process.pid], SECONDS)
     memory = memory_kb(one.process.pid)
     yield Figure('idle.cpu', 'idle daemon: CPU', used, '%', 0.5, f'over {SECONDS} s')
-    yield Figure('idle.memory', 'idle daemon: memory', memory['pss'] / 1024, 'MB', 20, f"PSS; private {memory['uss'] / 1024:.1f} MB")
+    yield Figure('idle.memory', 'idle daemon: memory', memory['pss'] / 1024, 'MB', 20, f"PSS; private {memory['uss'] / 1024:.1f} MB, resident {memory['rss'] / 1024:.1f} MB")

@@ -4,17 +4,15 @@
 import array
 import math
 import shutil
-import time
 import wave
 
 from bench.figures import NotMeasured
-from bench.processes import cpu_percent, die_with_parent, end, memory_kb, start
+from bench.processes import die_with_parent, end, memory_kb, start
 from support import net, wav
 from support.daemon import Daemon
 from support.wait import wait_until
 
 TARGET_MS = 100
-WARM_UP_S = 1.5
 SETTINGS = {'fec': 'rs8m', 'target_latency_ms': TARGET_MS}
 ANY_PORTS = net.roc_uris([0, 0, 0])
 
@@ -67,20 +65,17 @@ class Daemons:
             each.finish()
 
 
-def measure_daemons(bench, n, seconds):
-    pair = Daemons(bench)
-    pair.connect(n)
-    time.sleep(WARM_UP_S)
-    sender, receiver = cpu_percent(pair.pids, seconds)
-    grown = [{kind: (memory_kb(pid)[kind] - empty[kind]) / n for kind in empty} for pid, empty in zip(pair.pids, pair.empty)]
-    statuses = pair.statuses()
-    if not all(s['state'] in ('running', 'degraded') for s in statuses):
-        raise NotMeasured(f"streams between daemons ended up {[s['state'] for s in statuses]}")
-    pair.finish()
-    return {'daemons': (sender + receiver) / n, 'daemons_sender': sender / n, 'daemons_receiver': receiver / n,
-            'daemons_uss_kb': [g['uss'] for g in grown], 'daemons_pss_kb': [g['pss'] for g in grown],
-            'daemons_lost': {cause: sum(s['samples'][cause] for s in statuses)
-                             for cause in ('lost', 'lost_network', 'lost_machine', 'lost_sender')}}
+    def check(self):
+        """The streams still run; what was lost, by cause."""
+        statuses = self.statuses()
+        if not all(s['state'] in ('running', 'degraded') for s in statuses):
+            raise NotMeasured(f"streams between daemons ended up {[s['state'] for s in statuses]}")
+        return {cause: sum(s['samples'][cause] for s in statuses)
+                for cause in ('lost', 'lost_network', 'lost_machine', 'lost_sender')}
+
+    def grown_kb(self, kind):
+        """Memory per stream of the sender and of the receiver: what they have grown by since they had none."""
+        return [(memory_kb(pid)[kind] - empty[kind]) / len(self.heard) for pid, empty in zip(self.pids, self.empty)]
 
 
 # ---- roc-send and roc-recv ----
@@ -103,37 +98,39 @@ def flags(uris):
     return ['-s', uris['media_uri'], '-r', uris['repair_uri'], '-c', uris['control_uri']]
 
 
-def measure_tools(bench, n, seconds):
-    for name in ('roc-send', 'roc-recv'):
-        if not shutil.which(name):
-            raise NotMeasured(f'there is no {name}: tools/install-deps test installs it')
-    # Far longer than it can last: a roc-send that has come to its end uses nothing.
-    sound, take = input_file(bench, 120), bench.directory / 'take.wav'
-    take.unlink(missing_ok=True)
-    all_uris = [net.roc_uris(net.udp_ports(3)) for _ in range(n)]
-    processes = []
-    log = bench.directory / 'tools.log'
-    try:
+class Tools:
+    """n pairs of roc-send and roc-recv."""
+
+    def __init__(self, bench, n):
+        for name in ('roc-send', 'roc-recv'):
+            if not shutil.which(name):
+                raise NotMeasured(f'there is no {name}: tools/install-deps test installs it')
+        self.n, self.processes = n, []
+        self.log = bench.directory / 'tools.log'
+        bench.stack.callback(self.finish)
+        # Far longer than it can last: a roc-send that has come to its end uses nothing.
+        sound, take = input_file(bench, 120), bench.directory / 'take.wav'
+        take.unlink(missing_ok=True)
+        all_uris = [net.roc_uris(net.udp_ports(3)) for _ in range(n)]
         # The first one records, to show that sound does flow; the others are spared the disk, as rocd's null endpoints are.
         for i, uris in enumerate(all_uris):
-            processes.append(start(['roc-recv', '-o', f"file:{'/dev/null' if i else take}", '--output-format', 'wav',
-                                    '--target-latency', f'{TARGET_MS}ms', *flags(uris)], log))
+            self.start('roc-recv', '-o', f"file:{'/dev/null' if i else take}", '--output-format', 'wav', '--target-latency',
+                       f'{TARGET_MS}ms', *flags(uris))
         wait_until(lambda: not any(net.is_free(int(uris['media_uri'].rsplit(':', 1)[1])) for uris in all_uris),
                    'roc-recv to listen')
         for uris in all_uris:
-            processes.append(start(['roc-send', '-i', f'file:{sound}', *flags(uris)], log))
+            self.start('roc-send', '-i', f'file:{sound}', *flags(uris))
         wait_until(lambda: wav.seconds(take) > 0.5 and len(wav.sound(wav.read(take)[0])) > 0, 'roc-recv to record sound')
-        time.sleep(WARM_UP_S)
-        pids = [p.pid for p in processes]
-        used = cpu_percent(pids, seconds)
-        memory = [memory_kb(pid) for pid in pids]
-    finally:
-        end(processes)
-    if any(p.returncode not in (0, -15) for p in processes):
-        raise NotMeasured(f'roc-send or roc-recv ended with {[p.returncode for p in processes]}, see what they say:\n'
-                          + log.read_text(errors='replace')[-500:])
-    take.unlink(missing_ok=True)
-    if n > 1 and min(used) < max(used) / 20:
-        raise NotMeasured('some of the roc-send and roc-recv had nothing to do')
-    return {'tools': sum(used) / n, 'tools_recv': sum(used[:n]) / n, 'tools_send': sum(used[n:]) / n,
-            'tools_pss_kb': sum(m['pss'] for m in memory) / n, 'tools_uss_kb': sum(m['uss'] for m in memory) / n}
+        self.pids = [p.pid for p in self.processes]
+
+    def start(self, *command):
+        self.processes.append(start(command, self.log))
+
+    def memory_kb(self, kind):
+        return sum(memory_kb(pid)[kind] for pid in self.pids) / self.n
+
+    def finish(self):
+        end(self.processes)
+        codes = [p.returncode for p in self.processes]
+        if any(code not in (0, -15) for code in codes):
+            raise NotMeasured(f'roc-send or roc-recv ended with {codes}: {self.log.read_text(errors="replace")[-500:]}')

@@ -39,20 +39,22 @@ def end(processes):
             process.wait()
 
 
-def run_json(command, deadline_s=600):
-    """The program to its end; its output is one JSON value a line."""
-    words = [str(word) for word in command]
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=die_with_parent)
+def run_json(*commands, deadline_s=600):
+    """The programs to their end, at the same time; each writes one line of JSON."""
+    processes = [subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent) for command in commands]
+    found = []
     try:
-        out, err = process.communicate(timeout=deadline_s)
-    except subprocess.TimeoutExpired:
-        raise NotMeasured(f"{' '.join(words)} did not end within {deadline_s} s") from None
+        for process in processes:
+            out, err = process.communicate(timeout=deadline_s)
+            if process.returncode != 0:
+                raise NotMeasured(f"{' '.join(process.args)} ended with {process.returncode}: {err.strip()[-500:]}")
+            found.append(json.loads(out))
+    except subprocess.TimeoutExpired as e:
+        raise NotMeasured(f"{' '.join(e.cmd)} did not end within {deadline_s} s") from None
     finally:
-        end([process])
-    if process.returncode != 0:
-        raise NotMeasured(f"{' '.join(words)} ended with {process.returncode}: {err.strip()[-500:]}")
-    return [json.loads(line) for line in out.splitlines()]
+        end(processes)
+    return found
 
 
 def cpu_s(pid):
@@ -73,7 +75,7 @@ def cpu_percent(pids, seconds):
 
 
 def memory_kb(pid):
-    """{'pss', 'uss'}: its fair share of what it shares plus what is its own; its own alone."""
+    """{'pss', 'uss', 'rss'}: its own and its fair share of what it shares; its own alone; its own and all it shares."""
     with open(f'/proc/{pid}/smaps_rollup') as f:
         found = {name: int(kb) for name, kb in re.findall(r'^(\w+): +(\d+) kB$', f.read(), re.M)}
-    return {'pss': found['Pss'], 'uss': found['Private_Clean'] + found['Private_Dirty']}
+    return {'pss': found['Pss'], 'uss': found['Private_Clean'] + found['Private_Dirty'], 'rss': found['Rss']}
