@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 from bench import api, cpu, idle, latency, loss  # noqa: E402
 from bench.figures import NotMeasured, document, say, table  # noqa: E402
 from support import daemon  # noqa: E402
+from support.contract import contract  # noqa: E402
 
 GROUPS = {
     'cpu': (cpu.measure, 'CPU and memory per stream, against roc-send and roc-recv and against libroc alone'),
@@ -54,6 +55,7 @@ def run(bench, names):
     figures, failures = [], []
     for name in names:
         measure, _ = GROUPS[name]
+        began = time.monotonic()
         try:
             with contextlib.ExitStack() as bench.stack:
                 for figure in measure(bench):
@@ -61,6 +63,7 @@ def run(bench, names):
         except (NotMeasured, AssertionError, OSError) as e:
             say(f'{name} could not be measured: {e}')
             failures.append((name, str(e)))
+        say(f'{name}: {time.monotonic() - began:.0f} s')
     return figures, failures
 
 
@@ -87,6 +90,8 @@ def main(given):
             print(f'{name:10}{text}')
         return 0
     build = daemon.BUILD = given.build.resolve()
+    # Whether answers are as the contract says is for the tests; here it would only take time from what is measured.
+    contract.check_exchange = contract.check_event = lambda *_: None
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     directory = Path(tempfile.mkdtemp(prefix='rocd-bench-'))
