@@ -538,6 +538,8 @@ static void small_blocks_are_heard_again_after_a_break(void **state) {
     roc_sender_lose(&rig->sender, 30);
     wait_ns(rig, 30 * PACKET_NS);
     assert_int_equal(sound(rig), GATE_DROP);
+    wait_ns(rig, PACKET_NS);
+    assert_int_equal(sound(rig), GATE_NEW_SESSION);
     play(rig, 10);
     wait_ns(rig, NS_PER_S);
     assert_int_equal(COUNTER(rig, lost), 31);
