@@ -15,6 +15,8 @@
  */
 
 constexpr int RECEIVE_BUFFER = 1 << 20; /* half a second of the densest stream */
+/* Datagrams looked at for each that is asked for: a flood of such as are dropped must not hold the thread. */
+constexpr size_t BAD_PER_GOOD_MAX = 4;
 
 struct path_udp {
     struct path path; /* first member */
@@ -100,9 +102,10 @@ static bool is_expected(const struct path_udp *udp, const struct packet *packet)
     return path_address_same_host(remote, &packet->from) || path_address_is_multicast(remote);
 }
 
-/* Fills packets[0 … max), moving good ones together. Sets *ret_drained when the socket is empty. */
+/* Fills packets[0 … max), moving good ones together. Sets *ret_drained when the socket is empty, and takes all that came,
+ * good or not, from *budget. */
 static size_t receive_from(struct path_udp *udp, enum media_iface iface, struct packet *packets, size_t max,
-                           bool *ret_drained) {
+                           size_t *budget, bool *ret_drained) {
     struct os_datagram batch[OS_UDP_BATCH];
     size_t n = max < OS_UDP_BATCH ? max : OS_UDP_BATCH;
     for (size_t i = 0; i < n; i++) {
@@ -130,18 +133,19 @@ static size_t receive_from(struct path_udp *udp, enum media_iface iface, struct 
     atomic_fetch_add_explicit(&udp->path.counters.packets_received, got, memory_order_relaxed);
     atomic_fetch_add_explicit(&udp->path.counters.bytes_received, bytes, memory_order_relaxed);
     *ret_drained = got < n;
+    *budget -= got < *budget ? got : *budget;
     return kept;
 }
 
 static size_t udp_receive(struct path *base, struct packet *packets, size_t max) {
     struct path_udp *udp = udp_of(base);
-    size_t n = 0;
+    size_t n = 0, budget = BAD_PER_GOOD_MAX * max;
     udp->next = (udp->next + 1) % MEDIA_N_IFACES;
     for (unsigned i = 0; i < MEDIA_N_IFACES; i++) {
         enum media_iface iface = (enum media_iface)((udp->next + i) % MEDIA_N_IFACES);
         bool drained = udp->fd[iface] < 0 || (base->watched && !base->ready[iface]);
-        while (!drained && n < max)
-            n += receive_from(udp, iface, packets + n, max - n, &drained);
+        while (!drained && n < max && budget > 0)
+            n += receive_from(udp, iface, packets + n, max - n, &budget, &drained);
         base->ready[iface] = !drained;
     }
     return n;

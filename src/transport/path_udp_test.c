@@ -406,8 +406,26 @@ static void impossible_addresses_are_refused(void **) {
     assert_int_equal(n_descriptors(), n_open);
 }
 
+static void a_flood_of_bad_datagrams_does_not_hold_the_thread(void **) {
+    struct ends ends = open_ends("127.0.0.1");
+    union path_address from;
+    int stranger = stranger_at("127.0.0.1", &from);
+    for (int i = 0; i < 100; i++)
+        throw(stranger, &ends.local.address[MEDIA_SOURCE], "", 0);
+    struct packet sent = packet_of(1, MEDIA_SOURCE, 100), got[4];
+    ends.sender->ops->send(ends.sender, &sent, 1);
+    assert_true(is_readable_within(ends.receiver, DEADLINE_MS));
+    assert_int_equal(ends.receiver->ops->receive(ends.receiver, got, 4), 0);
+    assert_in_range(ends.receiver->counters.packets_received, 16, 19);
+    receive(ends.receiver, got, 1);
+    assert_packet(&got[0], 1, MEDIA_SOURCE, 100);
+    close(stranger);
+    close_ends(&ends);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_flood_of_bad_datagrams_does_not_hold_the_thread),
         cmocka_unit_test(a_watched_path_asks_only_where_packets_are_said_to_wait),
         cmocka_unit_test(each_interface_has_a_port),
         cmocka_unit_test(feedback_comes_back),
