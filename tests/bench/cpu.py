@@ -92,7 +92,7 @@ def number_of(kb):
 
 
 def measure(bench):
-    for n, n_rounds, seconds in ((20, 1, 3), (1, 1, 2)) if bench.short else ((20, 6, 5), (1, 3, 5)):
+    for n, n_rounds, seconds in ((20, 1, 3), (1, 1, 2)) if bench.short else ((20, 4, 5), (1, 2, 5)):
         rounds = []
         for i in range(n_rounds):
             bench.say(f"cpu: {n} stream{'s' if n > 1 else ''}, round {i + 1} of {n_rounds}")
