@@ -53,7 +53,8 @@ def table(figures):
 
 
 def ratio(rounds, ours, theirs):
-    """(median of the ratios of the rounds, a note with their range). The two were measured at the same time."""
+    """(median of the ratios of the rounds, a note with their range). The two were measured at the same time, or one
+    right after the other."""
     found = sorted(r[ours] / r[theirs] for r in rounds)
     return median(found), '' if len(found) == 1 else f'median of {number(found[0])} to {number(found[-1])}'
 
