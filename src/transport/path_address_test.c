@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "transport/path_test.h"
 
 #include <arpa/inet.h>
 #include <string.h>
-
-#include "transport/path.h"
-
-static union path_address address_of(const char *host, uint16_t port) {
-    union path_address address;
-    struct err_info info;
-    if (path_address_resolve(host, port, &address, &info) != ERR_OK)
-        fail_msg("%s", info.message);
-    return address;
-}
 
 static void addresses_are_read_and_written(void **) {
     static const struct {

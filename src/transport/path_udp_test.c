@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "transport/path_test.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -15,19 +10,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "transport/path.h"
 
 /* Real sockets on the loopback, all ports chosen by the system; nothing waits but on a socket. */
 
 constexpr int DEADLINE_MS = 30'000;
-
-static union path_address address_of(const char *host, uint16_t port) {
-    union path_address address;
-    struct err_info info;
-    if (path_address_resolve(host, port, &address, &info) != ERR_OK)
-        fail_msg("%s", info.message);
-    return address;
-}
 
 /* ---- two ends ---- */
 
@@ -70,20 +56,6 @@ static struct ends open_ends(const char *host) {
 static void close_ends(struct ends *ends) {
     ends->sender->ops->close(ends->sender);
     ends->receiver->ops->close(ends->receiver);
-}
-
-static struct packet packet_of(uint32_t number, enum media_iface iface, uint16_t len) {
-    struct packet packet = {.iface = iface, .len = len};
-    for (size_t i = 0; i < len; i++)
-        packet.data[i] = (uint8_t)(number * 31 + i);
-    return packet;
-}
-
-static void assert_packet(const struct packet *packet, uint32_t number, enum media_iface iface, uint16_t len) {
-    struct packet want = packet_of(number, iface, len);
-    assert_int_equal(packet->iface, iface);
-    assert_int_equal(packet->len, len);
-    assert_memory_equal(packet->data, want.data, len);
 }
 
 static bool is_readable_within(const struct path *path, int ms) {

@@ -14,6 +14,13 @@
 
 #include "base/cleanup.h"
 
+static enum err open_media_dir(const char *media_dir, int *ret_fd, struct err_info *reterr) {
+    if (!media_dir)
+        return err_set(reterr, ERR_UNAVAILABLE, "there is no media directory: give one with --media-dir");
+    *ret_fd = open(media_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd >= 0 ? ERR_OK : err_set_errno(reterr, errno, "opening the media directory %s", media_dir);
+}
+
 static int open_beneath(int dir, const char *name, uint64_t flags) {
     struct open_how how = {
         .flags = flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY), /* the kernel wants no flag without meaning */
@@ -50,11 +57,10 @@ static enum err explain(int error, const char *media_dir, const char *name, bool
 
 enum err file_name_open(const char *media_dir, const char *name, enum file_name_mode mode, int *ret_fd,
                         struct err_info *reterr) {
-    if (!media_dir)
-        return err_set(reterr, ERR_UNAVAILABLE, "there is no media directory: give one with --media-dir");
-    _cleanup_(closep) int dir = open(media_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return err_set_errno(reterr, errno, "opening the media directory %s", media_dir);
+    _cleanup_(closep) int dir = -1;
+    enum err e = open_media_dir(media_dir, &dir, reterr);
+    if (e != ERR_OK)
+        return e;
     static const int FLAGS[] = {[FILE_NAME_READ] = O_RDONLY,
                                 [FILE_NAME_CREATE] = O_RDWR | O_CREAT,
                                 [FILE_NAME_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL};
@@ -77,13 +83,12 @@ enum err file_name_open(const char *media_dir, const char *name, enum file_name_
 }
 
 enum err file_name_can_create(const char *media_dir, const char *name, struct err_info *reterr) {
-    if (!media_dir)
-        return err_set(reterr, ERR_UNAVAILABLE, "there is no media directory: give one with --media-dir");
-    if (access(media_dir, W_OK))
+    if (media_dir && access(media_dir, W_OK))
         return err_set_errno(reterr, errno, "the media directory %s cannot be written to: see --media-dir", media_dir);
-    _cleanup_(closep) int dir = open(media_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return err_set_errno(reterr, errno, "opening the media directory %s", media_dir);
+    _cleanup_(closep) int dir = -1;
+    enum err e = open_media_dir(media_dir, &dir, reterr);
+    if (e != ERR_OK)
+        return e;
     _cleanup_(closep) int fd = open_beneath(dir, name, O_PATH);
     struct stat st;
     if (fd >= 0)

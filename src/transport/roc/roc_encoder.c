@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/rtp.h"
+
 /* libroc's sender without its sockets: frames in, packets out. */
 
 struct roc_encoder {
@@ -50,7 +52,7 @@ static size_t encoder_pop_packet(struct codec_encoder *base, enum media_iface if
     roc_packet p = {packet, PACKET_MAX};
     if (roc_sender_encoder_pop_packet(encoder->roc, roc.iface, &p) != 0)
         return 0;
-    if (iface == MEDIA_SOURCE && p.bytes_size >= 12)
+    if (iface == MEDIA_SOURCE && p.bytes_size >= RTP_HEADER_SIZE)
         memcpy(encoder->ssrc, packet + 8, sizeof encoder->ssrc); /* RFC 3550 5.1 */
     return p.bytes_size;
 }
