@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
 """The REST API of one daemon. Every exchange goes past the contract."""
+import http.client
 import json
+import socket
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 
 from support.contract import contract
 from support.sse import Events
@@ -26,11 +30,44 @@ class Reply:
         return f'{self.status} {self.body[:600]!r}'
 
 
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__('localhost')
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+class UnixPool(urllib3.connectionpool.HTTPConnectionPool):
+    def __init__(self, path):
+        super().__init__('localhost')
+        self.path = path
+
+    def _new_conn(self):
+        return UnixConnection(self.path)
+
+
+class UnixAdapter(HTTPAdapter):
+    """Requests through a unix socket, whatever the URL says."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def get_connection(self, url, proxies=None):
+        return UnixPool(self.path)
+
+
 class Client:
-    def __init__(self, address):
-        self.address = address  # host:port
+    def __init__(self, address, socket_path=None):
+        """`address`: host:port. With `socket_path` requests go through that unix socket instead."""
+        self.address = address
         self.session = requests.Session()
         self.session.trust_env = False
+        if socket_path:
+            self.session.mount('http://', UnixAdapter(str(socket_path)))
 
     def call(self, method, path, body=None, *, data=None, headers=None, timeout=30):
         """body: to be sent as JSON; data: bytes to be sent as they are."""

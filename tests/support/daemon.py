@@ -26,7 +26,8 @@ def program(name):
 class Daemon:
     running = []
 
-    def __init__(self, directory, name='rocd', args=(), address='127.0.0.1:0', config=None, preexec=None, env=None):
+    def __init__(self, directory, name='rocd', args=(), address='127.0.0.1:0', config=None, preexec=None, env=None, host=None):
+        """`host`: of support.netns, where it shall run; it is then spoken to through its unix socket."""
         self.name = name
         self.directory = Path(directory)
         self.state_dir = self.directory / 'state'
@@ -42,6 +43,7 @@ class Daemon:
             self.config_path = self.directory / 'rocd.yaml'
             self.config_path.write_text(config)
         self.preexec = preexec
+        self.host = host
         self.extra_env = env or {}
         self.process = None
         self.api = None
@@ -50,7 +52,8 @@ class Daemon:
     # ---- starting and ending ----
 
     def command(self):
-        command = [str(program('rocd')), '--state-dir', str(self.state_dir), '--media-dir', str(self.media_dir)]
+        command = self.host.enter() if self.host else []
+        command += [str(program('rocd')), '--state-dir', str(self.state_dir), '--media-dir', str(self.media_dir)]
         if self.wanted_address is not None:
             command += ['-a', self.wanted_address]
         command += ['--socket', str(self.socket)]
@@ -78,7 +81,7 @@ class Daemon:
     def start(self):
         self.spawn()
         wait_until(self._find_address, f'{self.name} to listen', deadline=60)
-        self.api = Client(self.address)
+        self.api = Client(self.address, self.socket if self.host else None)
         wait_until(self._is_ready, f'{self.name} to be ready', deadline=60)
         return self
 
