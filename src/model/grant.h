@@ -20,10 +20,15 @@
  *   <source>                     the URI of the source endpoint, with real uids: /peers/<uid>/endpoints/<uid>
  *   <destination>                likewise, or "external"
  *   <commander>                  uid of the signing peer
- *   <user>                       name of the commander's user, as in its log; no newline
+ *   <user>                       name of the commander's user, as in its log; UTF-8 without control characters
  *   <issued, decimal>            wall clock of the commander, milliseconds since 1970
  *
- * As JSON an object with the same names and `signature` in hexadecimal.
+ * As JSON an object with the same names and `signature` in hexadecimal:
+ *
+ *   {"stream":…,"generation":1,"source":…,"destination":…,"commander":…,"user":…,"issued":…,"signature":…}
+ *
+ * All eight and nothing else: a member that was not signed would say what nobody vouches for, so a later version that has
+ * more is another first line and another reader.
  *
  * Threads: any.
  */
@@ -33,22 +38,25 @@ constexpr size_t GRANT_JSON_MAX = 1024;
 
 struct grant {
     char stream[UID_SIZE];
-    int64_t generation;
+    int64_t generation; /* from 1 */
     char source[GRANT_URI_SIZE];
     char destination[GRANT_URI_SIZE];
     char commander[UID_SIZE];
     char user[GRANT_USER_SIZE];
-    int64_t issued_ms;
+    int64_t issued_ms; /* from 0 */
     uint8_t signature[CRYPTO_SIGNATURE_SIZE];
 };
 
-/* Fills in the signature; all other members are set. */
+/* Fills in the signature; all other members are set. One that is not as told above is an error of the caller's: then the
+ * signature is all zero, which no key has made. */
 void grant_sign(struct grant *grant, const struct crypto_sign_key *commander);
-/* ERR_FORBIDDEN: the signature is not that of this key. The caller knows whose key it must be, and its role. */
+/* ERR_FORBIDDEN: the signature is not that of this key, or a member is not as told above. The caller knows whose key it
+ * must be, and its role; that `commander` is that peer is the caller's to check, too. */
 enum err grant_verify(const struct grant *grant, const uint8_t public_key[static CRYPTO_PUBLIC_KEY_SIZE],
                       struct err_info *reterr);
 
-/* malloc'd; nullptr: out of memory. */
+/* Of a grant that was signed or parsed. malloc'd; nullptr: out of memory (or its user is not UTF-8). */
 char *grant_format(const struct grant *grant);
-/* Strict: untrusted bytes. ERR_INVALID, ERR_MALFORMED, ERR_TOO_LARGE. */
+/* Strict: untrusted bytes. Says nothing of the signature but that there is one. ERR_INVALID with the member's name as
+ * pointer ("/user"), ERR_MALFORMED, ERR_TOO_LARGE (above GRANT_JSON_MAX), ERR_NO_MEMORY; *ret is then untouched. */
 enum err grant_parse(const char *json, size_t len, struct grant *ret, struct err_info *reterr);
