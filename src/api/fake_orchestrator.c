@@ -206,9 +206,9 @@ enum err orchestrator_put_endpoint(struct orchestrator *fake, const char *uid, c
     return ERR_OK;
 }
 
-enum err orchestrator_put_stream(struct orchestrator *fake, const char *uid, const struct stream_spec *spec, int64_t,
-                                 char ret_uid[static UID_SIZE], orchestrator_done_fn done, void *arg,
-                                 struct err_info *reterr) {
+enum err orchestrator_put_stream(struct orchestrator *fake, const char *uid, const struct stream_spec *spec,
+                                 const struct grant *, int64_t, char ret_uid[static UID_SIZE],
+                                 orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     size_t i = 0;
     while (i < fake->n_streams && strcmp(fake->streams[i].uid, uid) != 0)
         i++;

@@ -25,8 +25,8 @@ static void put(struct api_call *call, const char *uid, const struct stream_spec
         return;
     char stored_uid[UID_SIZE] = "";
     struct err_info info = {};
-    if (orchestrator_put_stream(call->orchestrator, uid, spec, if_generation, stored_uid, call_write_done, write,
-                                &info) != ERR_OK) {
+    if (orchestrator_put_stream(call->orchestrator, uid, spec, nullptr, if_generation, stored_uid, call_write_done,
+                                write, &info) != ERR_OK) {
         call_write_refused(call, write, &info);
         return;
     }

@@ -210,9 +210,9 @@ enum err orchestrator_remove_endpoint(struct orchestrator *o, const char *uid, i
 }
 
 enum err orchestrator_put_stream(struct orchestrator *o, const char *uid, const struct stream_spec *spec,
-                                 int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
-                                 void *arg, struct err_info *reterr) {
-    return registry_put_stream(&o->registry, uid, spec, if_generation, ret_uid, done, arg, reterr);
+                                 const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],
+                                 orchestrator_done_fn done, void *arg, struct err_info *reterr) {
+    return registry_put_stream(&o->registry, uid, spec, grant, if_generation, ret_uid, done, arg, reterr);
 }
 
 enum err orchestrator_remove_stream(struct orchestrator *o, const char *uid, int64_t if_generation,

@@ -8,13 +8,18 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "model/grant.h"
 #include "model_gen.h"
 
 struct audio_host;
 struct codec;
+struct crypto_sign_key;
 struct engine;
 struct events;
+struct links;
 struct loop;
+struct media_port;
+struct roster;
 struct store;
 
 /*
@@ -44,6 +49,11 @@ struct orchestrator_config {
     const char *version;
     uint16_t roc_port_min, roc_port_max;
     const char *const *drivers; /* names of enabled drivers, nullptr-terminated; nullptr: all */
+    /* Of a site of more than one; all nullptr: a site of one. */
+    struct links *links;
+    const struct roster *roster;
+    struct media_port *media_port;
+    const struct crypto_sign_key *key; /* signs grants for what is commanded here */
 };
 
 enum err orchestrator_create(const struct orchestrator_config *config, struct orchestrator **ret,
@@ -82,6 +92,8 @@ struct registry_stream {
     int64_t generation;
     struct stream_spec spec;
     struct stream_status status; /* refreshed twice a second while the stream runs */
+    bool has_grant;
+    struct grant grant; /* of the last writer who gave one; the API never shows it */
     struct list_link link;
 };
 
@@ -131,9 +143,10 @@ enum err orchestrator_put_endpoint(struct orchestrator *orchestrator, const char
 /* A stream that uses the endpoint stays and becomes pending (DeviceMissing). */
 enum err orchestrator_remove_endpoint(struct orchestrator *orchestrator, const char *uid, int64_t if_generation,
                                       orchestrator_done_fn done, void *arg, struct err_info *reterr);
+/* `grant`: the commander's, stored with the spec in one piece; nullptr: none. */
 enum err orchestrator_put_stream(struct orchestrator *orchestrator, const char *uid, const struct stream_spec *spec,
-                                 int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
-                                 void *arg, struct err_info *reterr);
+                                 const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],
+                                 orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err orchestrator_remove_stream(struct orchestrator *orchestrator, const char *uid, int64_t if_generation,
                                     orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err orchestrator_rename_peer(struct orchestrator *orchestrator, const char *name, int64_t if_generation,

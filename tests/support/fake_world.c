@@ -407,7 +407,7 @@ void fake_put_stream(struct fake_world *world, const char *uid, const struct str
                      char ret_uid[static UID_SIZE]) {
     struct fake_answer answer = {};
     struct err_info info = {};
-    enum err err =
-        orchestrator_put_stream(world->orchestrator, uid, spec, ANY_GENERATION, ret_uid, fake_done, &answer, &info);
+    enum err err = orchestrator_put_stream(world->orchestrator, uid, spec, nullptr, ANY_GENERATION, ret_uid, fake_done,
+                                           &answer, &info);
     settle_well(world, err, &info, &answer);
 }

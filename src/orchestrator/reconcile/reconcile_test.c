@@ -378,8 +378,8 @@ static void test_half_a_link_is_taken_down(void **state) {
         spec.settings.has_target_latency_ms = PRESENCE_VALUE;
         spec.settings.target_latency_ms = 200;
         char uid[UID_SIZE];
-        assert_int_equal(orchestrator_put_stream(f->world.orchestrator, f->stream, &spec, ANY_GENERATION, uid, nullptr,
-                                                 nullptr, nullptr),
+        assert_int_equal(orchestrator_put_stream(f->world.orchestrator, f->stream, &spec, nullptr, ANY_GENERATION, uid,
+                                                 nullptr, nullptr, nullptr),
                          ERR_OK);
         for (int i = 0; sender_fails && !receiver_is_up(f, 200); i++) {
             assert_true(i < 1000);
@@ -526,9 +526,9 @@ static void test_stop_at_any_step(void **state) {
         fake_put_endpoint(&f->world, "", TONE, source);
         fake_put_endpoint(&f->world, "", SINK, sink);
         struct stream_spec spec = fake_stream_between(source, sink);
-        assert_int_equal(
-            orchestrator_put_stream(f->world.orchestrator, "", &spec, ANY_GENERATION, uid, nullptr, nullptr, nullptr),
-            ERR_OK);
+        assert_int_equal(orchestrator_put_stream(f->world.orchestrator, "", &spec, nullptr, ANY_GENERATION, uid,
+                                                 nullptr, nullptr, nullptr),
+                         ERR_OK);
         for (int i = 0; i < steps; i++)
             fake_world_step(&f->world);
         fake_world_stop(&f->world);

@@ -8,6 +8,7 @@
 #include "model/maxima.h"
 #include "orchestrator/link_settings.h"
 #include "orchestrator/registry/registry.h"
+#include "orchestrator/registry/stored_stream.h"
 
 /*
  * Writes: check, change memory, store, tell. All that can fail does so before memory changes.
@@ -60,6 +61,12 @@ static void change_finish(struct change *change) {
     free(change->json);
 }
 
+static enum err change_begin(struct change *change, struct registry *registry, enum store_kind kind,
+                             orchestrator_done_fn done, void *arg, struct err_info *reterr) {
+    change->write = write_create(&registry->writes, kind, change->uid, done, arg);
+    return change->write ? ERR_OK : err_set(reterr, ERR_NO_MEMORY, "no memory for the change of %s", change->uid);
+}
+
 static enum err change_prepare(struct change *change, struct registry *registry, enum store_kind kind,
                                const struct schema *schema, const void *spec, orchestrator_done_fn done, void *arg,
                                struct err_info *reterr) {
@@ -68,8 +75,7 @@ static enum err change_prepare(struct change *change, struct registry *registry,
         if (err)
             return err;
     }
-    change->write = write_create(&registry->writes, kind, change->uid, done, arg);
-    return change->write ? ERR_OK : err_set(reterr, ERR_NO_MEMORY, "no memory for the change of %s", change->uid);
+    return change_begin(change, registry, kind, done, arg, reterr);
 }
 
 static void change_store(struct change *change) {
@@ -230,8 +236,8 @@ static enum err check_stream(const struct registry *registry, const char *uid, c
 }
 
 enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *spec,
-                             int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done, void *arg,
-                             struct err_info *reterr) {
+                             const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],
+                             orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     const struct stream_entry *present = *uid ? registry_stream(registry, uid) : nullptr;
     _cleanup_(change_finish) struct change change = {.generation = present ? present->object.generation + 1 : 1};
     enum err err = check_serving(registry, reterr);
@@ -246,9 +252,11 @@ enum err registry_put_stream(struct registry *registry, const char *uid, const s
     if (!err)
         err = check_stream(registry, change.uid, spec, reterr);
     if (!err)
-        err = change_prepare(&change, registry, STORE_STREAM, &stream_spec_schema, spec, done, arg, reterr);
+        err = stored_stream_encode(spec, grant, &change.json, &change.len, reterr);
     if (!err)
-        err = registry_set_stream(registry, change.uid, change.generation, spec, reterr);
+        err = change_begin(&change, registry, STORE_STREAM, done, arg, reterr);
+    if (!err)
+        err = registry_set_stream(registry, change.uid, change.generation, spec, grant, reterr);
     if (err)
         return err;
     memcpy(ret_uid, change.uid, UID_SIZE);

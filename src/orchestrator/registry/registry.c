@@ -8,6 +8,7 @@
 
 #include "orchestrator/registry/endpoints.h"
 #include "orchestrator/registry/show.h"
+#include "orchestrator/registry/stored_stream.h"
 
 static struct endpoint_entry *endpoint_of(struct list_link *link) {
     return container_of(link, struct endpoint_entry, object.link);
@@ -170,7 +171,7 @@ static struct stream_entry *new_stream(struct registry *registry, const char *ui
 }
 
 enum err registry_set_stream(struct registry *registry, const char *uid, int64_t generation,
-                             const struct stream_spec *spec, struct err_info *reterr) {
+                             const struct stream_spec *spec, const struct grant *grant, struct err_info *reterr) {
     struct stream_sides sides;
     enum err err = stream_check(spec, &sides, reterr);
     if (err)
@@ -183,6 +184,8 @@ enum err registry_set_stream(struct registry *registry, const char *uid, int64_t
         return err_set(reterr, ERR_NO_MEMORY, "no memory for stream %s", uid);
     entry->object.generation = generation;
     entry->object.spec = *spec;
+    entry->object.has_grant = grant;
+    entry->object.grant = grant ? *grant : (struct grant){};
     entry->sides = sides;
     if (registry->is_loaded)
         registry->listener->stream_changed(registry->listener_arg, uid);
@@ -216,7 +219,7 @@ static enum err set_peer(struct registry *registry, int64_t generation, const ch
 static enum err set_from_json(struct registry *registry, enum store_kind kind, const char *uid, int64_t generation,
                               const char *json, size_t len, struct err_info *reterr) {
     struct endpoint_spec endpoint;
-    struct stream_spec stream;
+    struct stored_stream stream;
     enum err err = ERR_OK;
     switch (kind) {
     case STORE_PEER:
@@ -225,8 +228,10 @@ static enum err set_from_json(struct registry *registry, enum store_kind kind, c
         err = schema_decode_text(&endpoint_spec_schema, json, len, SCHEMA_IGNORE_UNKNOWN, &endpoint, nullptr, reterr);
         return err ? err : registry_set_endpoint(registry, uid, generation, &endpoint, reterr);
     case STORE_STREAM:
-        err = schema_decode_text(&stream_spec_schema, json, len, SCHEMA_IGNORE_UNKNOWN, &stream, nullptr, reterr);
-        return err ? err : registry_set_stream(registry, uid, generation, &stream, reterr);
+        err = stored_stream_decode(json, len, &stream, reterr);
+        return err ? err
+                   : registry_set_stream(registry, uid, generation, &stream.spec,
+                                         stream.has_grant ? &stream.grant : nullptr, reterr);
     case STORE_N_KINDS:
         break;
     }

@@ -96,8 +96,8 @@ enum err registry_put_endpoint(struct registry *registry, const char *uid, const
 enum err registry_remove_endpoint(struct registry *registry, const char *uid, int64_t if_generation,
                                   orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *spec,
-                             int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done, void *arg,
-                             struct err_info *reterr);
+                             const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],
+                             orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err registry_remove_stream(struct registry *registry, const char *uid, int64_t if_generation,
                                 orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err registry_rename_peer(struct registry *registry, const char *name, int64_t if_generation,
@@ -108,6 +108,6 @@ enum err registry_rename_peer(struct registry *registry, const char *name, int64
 enum err registry_set_endpoint(struct registry *registry, const char *uid, int64_t generation,
                                const struct endpoint_spec *spec, struct err_info *reterr);
 enum err registry_set_stream(struct registry *registry, const char *uid, int64_t generation,
-                             const struct stream_spec *spec, struct err_info *reterr);
+                             const struct stream_spec *spec, const struct grant *grant, struct err_info *reterr);
 void registry_drop_endpoint(struct registry *registry, struct endpoint_entry *entry);
 void registry_drop_stream(struct registry *registry, struct stream_entry *entry);

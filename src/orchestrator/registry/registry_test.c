@@ -266,7 +266,7 @@ static void test_limits_are_named(void **state) {
     for (size_t i = 0; i < LIMIT_STREAMS; i++)
         fake_put_stream(w, "", &spec, none);
     assert_int_equal(
-        orchestrator_put_stream(w->orchestrator, "", &spec, ANY_GENERATION, none, fake_done, &answer, &info),
+        orchestrator_put_stream(w->orchestrator, "", &spec, nullptr, ANY_GENERATION, none, fake_done, &answer, &info),
         ERR_LIMIT);
     assert_non_null(strstr(info.message, "LIMIT_STREAMS"));
 }
@@ -284,7 +284,7 @@ static void test_what_cannot_be_is_refused_whole(void **state) {
     char none[UID_SIZE];
     struct stream_spec turned = fake_stream_between(b, a);
     assert_int_equal(
-        orchestrator_put_stream(w->orchestrator, "", &turned, ANY_GENERATION, none, fake_done, &answer, &info),
+        orchestrator_put_stream(w->orchestrator, "", &turned, nullptr, ANY_GENERATION, none, fake_done, &answer, &info),
         ERR_INVALID);
     assert_string_equal(info.pointer, "/source/endpoint_uri");
     assert_int_equal(put_endpoint(w, a, SINK, ANY_GENERATION, none, &answer, &info), ERR_INVALID);
@@ -316,7 +316,7 @@ static void test_one_port_belongs_to_one_stream(void **state) {
     struct fake_answer answer = {};
     struct err_info info = {};
     assert_int_equal(
-        orchestrator_put_stream(w->orchestrator, "", &spec, ANY_GENERATION, none, fake_done, &answer, &info),
+        orchestrator_put_stream(w->orchestrator, "", &spec, nullptr, ANY_GENERATION, none, fake_done, &answer, &info),
         ERR_CONFLICT);
     assert_non_null(strstr(info.message, "10001"));
     assert_non_null(strstr(info.message, first));
@@ -346,6 +346,63 @@ static void test_stop_waits_for_writes(void **state) {
     assert_int_equal(answer.result, ERR_OK);
     fake_world_start(w);
     assert_non_null(orchestrator_endpoint(w->orchestrator, uid));
+}
+
+/* A grant is stored with the stream in one object, and goes when somebody without one writes the stream. */
+static void test_a_grant_is_kept_with_its_stream(void **state) {
+    struct fake_world *w = *state;
+    char source[UID_SIZE], sink[UID_SIZE], uid[UID_SIZE] = "";
+    fake_put_endpoint(w, "", TONE, source);
+    fake_put_endpoint(w, "", "{\"kind\":\"null\"}", sink);
+    const struct stream_spec spec = fake_stream_between(source, sink);
+    struct grant grant = {.stream = "stream-000000-000001",
+                          .generation = 1,
+                          .source = "/peers/peer00-peer00-peer01/endpoints/abcdef-abcdef-abcdef",
+                          .destination = "external",
+                          .commander = "peer00-peer00-peer02",
+                          .user = "\xc3\x84nne",
+                          .issued_ms = 1764000000123};
+    memset(grant.signature, 0xa5, sizeof grant.signature);
+    struct fake_answer answer = {};
+    assert_int_equal(
+        orchestrator_put_stream(w->orchestrator, "", &spec, &grant, ANY_GENERATION, uid, fake_done, &answer, nullptr),
+        ERR_OK);
+    fake_world_stop(w);
+    fake_world_start(w);
+    const struct registry_stream *stream = orchestrator_stream(w->orchestrator, uid);
+    assert_non_null(stream);
+    assert_true(stream->has_grant);
+    assert_memory_equal(&stream->grant, &grant, sizeof grant);
+    assert_true(stream_spec_equal(&stream->spec, &spec));
+    fake_put_stream(w, uid, &spec, uid);
+    assert_false(orchestrator_stream(w->orchestrator, uid)->has_grant);
+    fake_world_stop(w);
+    fake_world_start(w);
+    assert_false(orchestrator_stream(w->orchestrator, uid)->has_grant);
+}
+
+/* What a version stored that knew no grants. */
+static void test_streams_of_older_versions_are_read(void **state) {
+    struct fake_world *w = *state;
+    char source[UID_SIZE], sink[UID_SIZE], json[512];
+    fake_put_endpoint(w, "", TONE, source);
+    fake_put_endpoint(w, "", "{\"kind\":\"null\"}", sink);
+    fake_world_stop(w);
+    int len = snprintf(json, sizeof json,
+                       "{\"display_name\":\"Old\",\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":"
+                       "\"/peers/self/endpoints/%s\"},\"destination\":{\"connection_type\":\"endpoint\","
+                       "\"endpoint_uri\":\"/peers/self/endpoints/%s\"}}",
+                       source, sink);
+    struct fake_answer answer = {};
+    w->store->ops->put(w->store, STORE_STREAM, "stream-000000-000001", 3, json, (size_t)len, fake_done, &answer);
+    loop_sim_settle(&w->sim);
+    assert_true(answer.is_done);
+    fake_world_start(w);
+    const struct registry_stream *stream = orchestrator_stream(w->orchestrator, "stream-000000-000001");
+    assert_non_null(stream);
+    assert_string_equal(stream->spec.display_name, "Old");
+    assert_int_equal(stream->generation, 3);
+    assert_false(stream->has_grant);
 }
 
 static void test_iteration_in_order_of_creation(void **state) {
@@ -378,6 +435,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_port_belongs_to_one_stream, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_writes_before_and_after, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stop_waits_for_writes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_grant_is_kept_with_its_stream, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_streams_of_older_versions_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_iteration_in_order_of_creation, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
