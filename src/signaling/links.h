@@ -24,9 +24,14 @@ struct loop;
  * both did, the line made by the first stays. After a failure it is dialed again in 0.2 s, doubled up to 30 s, ± 20 %;
  * the pause begins anew when the link has been up for 10 s.
  *
+ * A request is done at most once in a run of its receiver, however often its frame travels. When a link goes down, its
+ * endless replies end at once; requests wait two seconds more, for a line that only broke is back by then, and asks for
+ * the replies again. A peer that asks more than 50 requests a second, or 200 at once, gets 429; renewals of attachments
+ * are counted apart, so that a flood of the others does not end streams.
+ *
  * Life cycle: links_create → links_start → … → links_destroy, which ends what is under way (every request gets its
  * reply: ERR_UNAVAILABLE). Threads: core. Callbacks never come from inside a call of these functions, but for those of
- * links_destroy().
+ * links_destroy(). From inside a callback everything but links_destroy() may be called.
  */
 struct links;
 
@@ -34,6 +39,7 @@ constexpr int LINKS_PROTO_MIN = 1;
 constexpr int LINKS_PROTO_MAX = 1;
 constexpr size_t LINKS_BODY_MAX = 64 * 1024;        /* of a request */
 constexpr size_t LINKS_REPLY_MAX = 8 * 1024 * 1024; /* of a reply; travels in parts below CARRIER_FRAME_MAX */
+constexpr size_t LINKS_EVENT_MAX = 64 * 1024;       /* JSON of one event */
 constexpr size_t LINKS_CALLS_MAX = 512;             /* requests under way to one peer */
 constexpr int64_t LINKS_DEADLINE_NS = 10'000'000'000;
 
@@ -112,10 +118,10 @@ struct links_caller {
 };
 
 /* nullptr: out of memory, and no callback. A lost frame is sent again with the same id until the deadline; the other side
- * does it once. The call is gone after reply() (or `ended`). */
+ * does it once. The call is gone when the last callback begins: reply(), or, where reply->streaming, `ended`. */
 struct links_call *links_ask(struct links *links, const char *peer_uid, const struct links_request *request,
                              const struct links_caller *caller, void *arg);
-/* No callback comes any more. The other side is told where the reply is endless. */
+/* Of a call that is not gone. No callback comes any more. The other side is told where the reply is endless. */
 void links_cancel(struct links_call *call);
 
 /* ---- being asked ---- */
@@ -135,10 +141,14 @@ struct links_handler {
 };
 
 /* Takes nothing. The serving is gone, unless the reply is streaming: then `stream` is handed to the callbacks until
- * `closed`. Where nobody waits any more nothing is sent. */
+ * `closed`, which comes even where nobody waits any more; nothing is sent then. Every request must be answered, if need be
+ * after links_destroy(). A streaming answer after that is not closed any more: the serving is gone. */
 void links_answer(struct links_serving *serving, const struct links_reply *reply, void *stream);
-/* false: not now, the line's queue is full enough; `writable` follows. */
+/* Of an endless reply. false: not now, the reader has not yet got the last 50; `writable` follows. An event that cannot be
+ * written (too large) ends the reply. */
 bool links_push(struct links_serving *serving, const struct links_event *event);
+/* The endless reply is over; the reader's `ended` tells it. No `closed` follows, and the serving is gone. */
+void links_end(struct links_serving *serving);
 
 /* ---- life ---- */
 
