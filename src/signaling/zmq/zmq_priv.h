@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stdint.h>
+#include <uv.h>
+#include <zmq.h>
+
+#include "base/crypto.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "model/roster.h"
+#include "signaling/zmq/zmq_carrier.h"
+
+/*
+ * The inside of the ZeroMQ carrier: sockets in the core's loop, the ZAP handler, the monitors and the lines.
+ *
+ * ZMQ_FD is edge-triggered and becomes readable for more than messages, so each socket is looked at before the loop
+ * sleeps (prepare) and after it woke (check); an idle handle keeps it from sleeping while something waits.
+ *
+ * Threads: core.
+ */
+enum zmq_role {
+    ZMQ_ROLE_SERVER,
+    ZMQ_ROLE_CLIENT,
+    ZMQ_ROLE_ZAP,
+    ZMQ_ROLE_SERVER_MONITOR,
+    ZMQ_ROLE_CLIENT_MONITOR,
+    ZMQ_N_ROLES
+};
+
+struct zmq_handle {
+    void *socket; /* nullptr: closed */
+    uv_poll_t poll;
+    bool is_polled;
+};
+
+constexpr size_t ZMQ_ROUTE_MAX = 64; /* bytes of a routing id */
+
+struct zmq_route {
+    uint8_t id[ZMQ_ROUTE_MAX];
+    size_t len; /* 0: none */
+};
+
+/* The connection that they made. */
+struct zmq_accepted {
+    bool is_up;
+    struct zmq_route route;
+    struct zmq_route
+        former; /* the connection before it, or one that was hung up: what still comes by it is not heard */
+    int fd;     /* of libzmq, for its monitor; -1: not known */
+    char host[64];
+};
+
+/* The connection that we made, or try to make. */
+struct zmq_dialed {
+    bool is_trying, is_up;
+    struct zmq_route route;
+    uint64_t n; /* attempts so far; each has a routing id of its own, for libzmq aborts when one is used twice */
+    char endpoint[ROSTER_ADDRESS_MAX + 16];
+    char host[64];
+};
+
+struct zmq_line {
+    struct zmq_carrier *carrier;
+    const struct roster_member *member;
+    struct zmq_accepted accepted;
+    struct zmq_dialed dialed;
+};
+
+struct zmq_carrier {
+    struct carrier carrier; /* first member */
+    struct log log;
+    const struct roster *roster;
+    struct loop *loop;
+    uv_loop_t *uv;
+    struct crypto_dh_key key;
+    char address[ROSTER_ADDRESS_MAX + 1];
+    uint16_t port;
+    const struct carrier_handler *handler;
+    void *arg;
+    void *context;
+    struct zmq_handle handles[ZMQ_N_ROLES];
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t idle;
+    unsigned n_uv;          /* handles of libuv that are not closed */
+    struct zmq_line *lines; /* one a member, in its order; owned */
+    bool is_closing;
+    int64_t refused_logged_ns; /* when a stranger was last told of in the log; 0: never */
+    uint64_t n_refused;
+};
+
+struct zmq_line *zmq_line_find(struct zmq_carrier *c, const char *peer_uid);
+void zmq_line_tell(struct zmq_line *line, enum carrier_line which, bool is_up, enum err code, const char *why);
+
+/* zmq_lines.c: messages and monitor events. true: there was something. */
+bool zmq_read_server(struct zmq_carrier *c);
+bool zmq_read_client(struct zmq_carrier *c);
+bool zmq_read_server_monitor(struct zmq_carrier *c);
+bool zmq_read_client_monitor(struct zmq_carrier *c);
+/* Ends the attempt or the connection that we made; tells nobody. */
+void zmq_dialed_end(struct zmq_line *line);
+
+/* zap.c */
+bool zmq_read_zap(struct zmq_carrier *c);
+/* Binds the handler; without it libzmq would let everybody in. */
+enum err zmq_zap_start(struct zmq_carrier *c, struct err_info *reterr);
+extern const char ZMQ_ZAP_DOMAIN_NAME[];
