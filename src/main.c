@@ -17,6 +17,8 @@ enum {
     OPT_MEDIA_DIR,
     OPT_ADDR,
     OPT_SOCKET,
+    OPT_SIGNALING,
+    OPT_MEDIA,
     OPT_DRIVER,
     OPT_VERBOSE,
     OPT_CHECK,
@@ -33,6 +35,14 @@ static const struct option_def OPTIONS[] = {
                   "Where the API listens: a loopback address, 127.0.0.1:4040 by default; port 0 takes a free one.",
                   nullptr},
     [OPT_SOCKET] = {0, "socket", OPTION_VALUE, "PATH", "The unix socket of the API; \"\" for none.", nullptr},
+    [OPT_SIGNALING] =
+        {0, "signaling", OPTION_VALUE, "ADDR:PORT",
+         "Where other peers reach this one, 0.0.0.0:4041 by default; port 0 takes a free one, \"\" means no "
+         "peers.",
+         nullptr},
+    [OPT_MEDIA] = {0, "media", OPTION_VALUE, "ADDR:PORT",
+                   "Where sound of other peers arrives (UDP), 0.0.0.0:4042 by default; port 0 takes a free one.",
+                   nullptr},
     [OPT_DRIVER] = {'d', "driver", OPTION_VALUE, "DRIVER",
                     "Which driver makes endpoints: auto, none, file, tone or null.", nullptr},
     [OPT_VERBOSE] = {'v', "verbose", OPTION_FLAG, nullptr, "Log more; may be repeated.", nullptr},
@@ -139,6 +149,8 @@ int main(int argc, char **argv) {
         .media_dir = results[OPT_MEDIA_DIR].value,
         .http_address = results[OPT_ADDR].value,
         .http_socket = results[OPT_SOCKET].value,
+        .signaling_address = results[OPT_SIGNALING].value,
+        .media_address = results[OPT_MEDIA].value,
         .driver = results[OPT_DRIVER].value,
         .log_level = verbose == 0   ? 0
                      : verbose == 1 ? ROCD_LOG_DEBUG + 1

@@ -56,6 +56,10 @@ struct rocd_options {
 
     rocd_log_fn log; /* NULL: lines go to stderr */
     void *log_arg;
+
+    const char
+        *signaling_address;    /* where peers reach this one: "0.0.0.0:4041"; port 0 picks a free one; "" = no peers */
+    const char *media_address; /* where sound of peers arrives (UDP): "0.0.0.0:4042"; port 0 picks a free one */
 };
 
 struct rocd_error {

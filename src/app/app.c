@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "app/identity.h"
+#include "app/site.h"
 #include "app/version.h"
 #include "audio/driver.h"
 #include "base/crypto.h"
@@ -22,6 +23,7 @@ struct app {
     struct log log;
     struct loop_uv *loop; /* borrowed */
     struct identity identity;
+    struct roster roster; /* the other peers of the site */
     struct audio_host host;
     const char *drivers[8];
     struct store *store;
@@ -60,6 +62,7 @@ static enum err make_dir(const char *path, mode_t mode, const char *what, struct
 
 static void on_engine_event(void *arg, const struct engine_event *event);
 
+/* What must survive, and who we are and with whom. */
 static enum err open_store(struct app *app, const struct config *config, struct err_info *reterr) {
     enum err e = make_dir(config->state_dir, 0700, "the state directory", reterr);
     if (e == ERR_OK)
@@ -69,6 +72,8 @@ static enum err open_store(struct app *app, const struct config *config, struct 
                               &app->store, reterr);
     if (e == ERR_OK)
         e = identity_load(config->state_dir, &app->identity, reterr);
+    if (e == ERR_OK)
+        e = site_roster(config, app->identity.key.public_key, &app->roster, reterr);
     return e;
 }
 
@@ -212,6 +217,7 @@ void app_destroy(struct app *app) {
         app->codec->ops->close(app->codec);
     if (app->store)
         app->store->ops->close(app->store);
+    roster_finish(&app->roster);
     identity_finish(&app->identity);
     free(app);
 }

@@ -14,6 +14,9 @@
 #include "app/settings.h"
 #include "rocd/rocd.h"
 
+#define ID_A "25njqam-cweflpv-kl73j4s-zahhiho-c4xt3kt-cgjnpai-ngr5yhk-enaan5g"
+#define ID_B "hvabpq7-iioevve-vxbktu2-g36xsoj-qlgpf3c-jndgazv-k7ckxum-ygaly5n"
+
 struct fixture {
     char path[64];
 };
@@ -69,12 +72,18 @@ static void test_options_over_file_over_defaults(void **state) {
 
 static void test_strings_are_copied(void **) {
     char dir[] = "/tmp/mine", address[] = "127.0.0.1:0";
-    struct rocd_options options = {.size = sizeof options, .state_dir = dir, .http_address = address};
+    struct rocd_options options = {.size = sizeof options,
+                                   .state_dir = dir,
+                                   .http_address = address,
+                                   .signaling_address = "",
+                                   .media_address = address};
     struct settings s = load(&options);
     memset(dir, 'x', sizeof dir - 1);
     memset(address, 'x', sizeof address - 1);
     assert_string_equal(s.config.state_dir, "/tmp/mine");
     assert_string_equal(s.config.http.address, "127.0.0.1:0");
+    assert_string_equal(s.config.signaling.address, "");
+    assert_string_equal(s.config.media.address, "127.0.0.1:0");
     struct settings again = {};
     assert_int_equal(settings_reload(&s, &again, nullptr), ERR_OK);
     assert_string_equal(again.config.state_dir, "/tmp/mine");
@@ -117,6 +126,9 @@ static void test_mistakes_are_named(void **state) {
         {"roc:\n  port_min: 2000\n  port_max: 1000\n", nullptr, "port_m"},
         {"", "192.0.2.1:4040", "loopback"},
         {"", "127.0.0.1", "port"},
+        {"signaling:\n  address: kitchen:4041\n", nullptr, ":2:12: signaling.address"},
+        {"site:\n  peers:\n    - id: kitchen\n", nullptr, ":3:11: site.peers[0].id"},
+        {"site:\n  peers:\n    - id: " ID_A "\n      role: boss\n", nullptr, ":4:13: site.peers[0].role"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         write_file(f, CASES[i].file);
@@ -163,7 +175,15 @@ static void test_what_needs_a_restart(void **state) {
                                         "audio: {threads: 3}\n",
                                         "audio: {realtime: false}\n",
                                         "roc: {port_min: 10001}\n",
-                                        "roc: {port_max: 10998}\n"};
+                                        "roc: {port_max: 10998}\n",
+                                        "signaling: {address: '0.0.0.0:0'}\n",
+                                        "signaling: {address: ''}\n",
+                                        "media: {address: '0.0.0.0:0'}\n",
+                                        "site: {peers: [{id: " ID_B "}]}\n",
+                                        "site: {peers: [{id: " ID_A ", role: viewer}]}\n",
+                                        "site: {peers: [{id: " ID_A ", address: 'x:1'}]}\n",
+                                        "site: {peers: [{id: " ID_A "}, {id: " ID_B "}]}\n"};
+    write_file(f, "site: {peers: [{id: " ID_A "}]}\n");
     struct rocd_options options = {.size = sizeof options, .config_path = f->path};
     struct settings before = load(&options);
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {

@@ -24,6 +24,8 @@ enum config_key {
     CONFIG_MEDIA_DIR,
     CONFIG_HTTP_ADDRESS,
     CONFIG_HTTP_SOCKET,
+    CONFIG_SIGNALING_ADDRESS,
+    CONFIG_MEDIA_ADDRESS,
     CONFIG_AUDIO_DRIVER,
     CONFIG_AUDIO_THREADS,
     CONFIG_AUDIO_REALTIME,
@@ -40,6 +42,18 @@ struct config_source {
     int line, column; /* in the file, from 1 */
 };
 
+/* What is said of a peer of the site, as text: which peer and role it means is not for this module to know. */
+enum config_peer_key { CONFIG_PEER_ID, CONFIG_PEER_ADDRESS, CONFIG_PEER_ROLE, CONFIG_PEER_N_KEYS };
+
+struct config_peer {
+    char *id;      /* its node id */
+    char *address; /* host:port; "": not known */
+    char *role;    /* viewer operator admin */
+    struct config_source sources[CONFIG_PEER_N_KEYS];
+};
+
+constexpr size_t CONFIG_PEERS_MAX = 64;
+
 struct config {
     char *name;      /* of this peer, for people; default: the host name */
     char *state_dir; /* $STATE_DIRECTORY, else /var/lib/rocd as root, $XDG_STATE_HOME/rocd, ~/.local/state/rocd */
@@ -48,6 +62,16 @@ struct config {
         char *address; /* host:port, loopback; port 0: any free one; "": no TCP */
         char *socket;  /* "": none; see config_default_socket() */
     } http;
+    struct {
+        char *address; /* host:port that other peers dial; port 0: any free one; "": no peers */
+    } signaling;
+    struct {
+        char *address; /* host:port of UDP for sound between peers; port 0: any free one */
+    } media;
+    struct {
+        struct config_peer *peers; /* owned; from the file only */
+        size_t n_peers;
+    } site;
     struct {
         char *driver;     /* "auto" */
         uint32_t threads; /* 0 = auto */
@@ -81,6 +105,10 @@ void config_finish(struct config *config);
 
 /* "http.address" */
 const char *config_key_name(enum config_key key);
+/* "rocd.yaml:7:13: site.peers[2].role", for messages about what it means; *ret_key is the part behind the position. */
+constexpr size_t CONFIG_WHENCE_SIZE = 300;
+void config_peer_whence(const struct config *config, size_t peer, enum config_peer_key key,
+                        char text[static CONFIG_WHENCE_SIZE], const char **ret_key);
 /* One line a setting: key, value, where it comes from. false: out of memory. */
 bool config_print(const struct config *config, struct buf *out);
 /* docs/config.md, from the table. false: out of memory. */

@@ -29,6 +29,9 @@ static void defaults_are_valid(void **) {
     assert_true(c.audio.realtime);
     assert_int_equal(c.roc.port_min, 10000);
     assert_string_equal(c.log.level, "info");
+    assert_string_equal(c.signaling.address, "0.0.0.0:4041");
+    assert_string_equal(c.media.address, "0.0.0.0:4042");
+    assert_int_equal(c.site.n_peers, 0);
     assert_true(c.name[0] && c.state_dir[0] == '/' && c.media_dir[0] == '/');
     assert_int_equal(config_check(&c, &info), ERR_OK);
     config_finish(&c);
@@ -50,7 +53,10 @@ static void every_key_is_read(void **) {
                                "  port_min: 20000\n"
                                "  port_max: 20002\n"
                                "log:\n"
-                               "  level: trace\n";
+                               "  level: trace\n"
+                               "signaling: {address: '[::]:0'}\n"
+                               "media:\n"
+                               "  address: 192.0.2.1:4042\n";
     struct config c;
     struct err_info info = {};
     enum err e = load(&c, TEXT, &info);
@@ -67,6 +73,9 @@ static void every_key_is_read(void **) {
     assert_int_equal(c.roc.port_min, 20000);
     assert_int_equal(c.roc.port_max, 20002);
     assert_string_equal(c.log.level, "trace");
+    assert_string_equal(c.signaling.address, "[::]:0");
+    assert_string_equal(c.media.address, "192.0.2.1:4042");
+    assert_int_equal(c.site.n_peers, 0);
     assert_int_equal(config_check(&c, &info), ERR_OK);
     for (int key = 0; key < CONFIG_N_KEYS; key++)
         assert_int_equal(c.sources[key].origin, CONFIG_ORIGIN_FILE);
@@ -142,6 +151,18 @@ static void meaning_is_checked(void **) {
         {"http: {address: '127.1.2.3:0'}", ERR_OK, ""},
         {"http: {address: ''}", ERR_OK, ""},
         {"http: {address: '', socket: ''}", ERR_INVALID, "neither an address nor a socket"},
+        {"signaling: {address: ''}", ERR_OK, ""},
+        {"signaling: {address: '127.0.0.1:0'}", ERR_OK, ""},
+        {"signaling: {address: '[fe80::1]:4041'}", ERR_OK, ""},
+        {"signaling: {address: 'kitchen:4041'}", ERR_INVALID,
+         "rocd.yaml:1:22: signaling.address: expected an address of this computer and a port such as 0.0.0.0:4041"},
+        {"signaling: {address: '0.0.0.0'}", ERR_INVALID, "signaling.address: expected an address of this computer"},
+        {"signaling: {address: '[0.0.0.0]:1'}", ERR_INVALID, "signaling.address: expected an address"},
+        {"signaling: {address: '0.0.0.0:65536'}", ERR_INVALID, "signaling.address: expected an address"},
+        {"media: {address: '[::]:0'}", ERR_OK, ""},
+        {"media: {address: ':4042'}", ERR_INVALID,
+         "rocd.yaml:1:18: media.address: expected an address of this computer and a port such as 0.0.0.0:4042"},
+        {"media: {address: 'localhost:4042'}", ERR_INVALID, "media.address: expected an address of this computer"},
         {"roc: {port_min: 11000}", ERR_INVALID, "rocd.yaml:1:17: roc.port_min: a stream needs three ports"},
         {"roc:\n  port_max: 10001", ERR_INVALID, "rocd.yaml:2:13: roc.port_max: a stream needs three ports"},
     };
@@ -168,7 +189,7 @@ static void flags_win_and_sources_are_told(void **) {
     assert_string_equal(c.http.socket, "/tmp/one/rocd.sock");
     struct buf out = {};
     assert_true(config_print(&c, &out));
-    assert_non_null(strstr(out.data, "\nlog.level       debug"));
+    assert_non_null(strstr(out.data, "\nlog.level          debug"));
     assert_non_null(strstr(out.data, "  rocd.yaml:2\n"));
     assert_non_null(strstr(out.data, "  --state-dir\n"));
     assert_non_null(strstr(out.data, "  default\n"));
@@ -177,7 +198,151 @@ static void flags_win_and_sources_are_told(void **) {
     assert_int_equal(config_check(&c, &info), ERR_INVALID);
     assert_int_equal(strncmp(info.message, "--addr: expected", 16), 0);
     assert_int_equal(config_set(&c, CONFIG_LOG_LEVEL, "shout", &info), ERR_INVALID);
+    assert_int_equal(config_set(&c, CONFIG_HTTP_ADDRESS, "127.0.0.1:0", &info), ERR_OK);
+    assert_int_equal(config_set(&c, CONFIG_SIGNALING_ADDRESS, "here", &info), ERR_OK);
+    assert_int_equal(config_check(&c, &info), ERR_INVALID);
+    assert_int_equal(strncmp(info.message, "--signaling: expected", 21), 0);
     config_finish(&c);
+}
+
+/* ---- the list of peers ---- */
+
+#define ID_A "25njqam-cweflpv-kl73j4s-zahhiho-c4xt3kt-cgjnpai-ngr5yhk-enaan5g"
+#define ID_B "hvabpq7-iioevve-vxbktu2-g36xsoj-qlgpf3c-jndgazv-k7ckxum-ygaly5n"
+
+static void assert_source(const struct config_source *source, enum config_origin origin, int line, int column) {
+    assert_int_equal(source->origin, origin);
+    assert_int_equal(source->line, line);
+    assert_int_equal(source->column, column);
+}
+
+static void peers_are_read(void **) {
+    static const char TEXT[] = "site:\n"
+                               "  peers:\n"
+                               "    - id: " ID_A "\n"
+                               "      address: kitchen:4041\n"
+                               "      role: admin\n"
+                               "    # the role of that one is the usual\n"
+                               "    - {role: viewer, id: '" ID_B "'}\n"
+                               "    - address: \"[::1]:5\"   # id: none\n"
+                               "      id:\n"
+                               "        not for us to judge\n"
+                               "name: x\n";
+    struct config c;
+    struct err_info info = {};
+    if (load(&c, TEXT, &info) != ERR_OK)
+        fail_msg("%s", info.message);
+    assert_int_equal(c.site.n_peers, 3);
+    const struct config_peer *p = c.site.peers;
+    assert_string_equal(p[0].id, ID_A);
+    assert_string_equal(p[0].address, "kitchen:4041");
+    assert_string_equal(p[0].role, "admin");
+    assert_source(&p[0].sources[CONFIG_PEER_ID], CONFIG_ORIGIN_FILE, 3, 11);
+    assert_source(&p[0].sources[CONFIG_PEER_ADDRESS], CONFIG_ORIGIN_FILE, 4, 16);
+    assert_source(&p[0].sources[CONFIG_PEER_ROLE], CONFIG_ORIGIN_FILE, 5, 13);
+    assert_string_equal(p[1].id, ID_B);
+    assert_string_equal(p[1].address, "");
+    assert_string_equal(p[1].role, "viewer");
+    assert_source(&p[1].sources[CONFIG_PEER_ID], CONFIG_ORIGIN_FILE, 7, 26);
+    assert_source(&p[1].sources[CONFIG_PEER_ADDRESS], CONFIG_ORIGIN_DEFAULT, 7, 7);
+    assert_source(&p[1].sources[CONFIG_PEER_ROLE], CONFIG_ORIGIN_FILE, 7, 14);
+    assert_string_equal(p[2].id, "not for us to judge");
+    assert_string_equal(p[2].address, "[::1]:5");
+    assert_string_equal(p[2].role, "operator");
+    assert_int_equal(p[2].sources[CONFIG_PEER_ID].line, 9);
+    assert_source(&p[2].sources[CONFIG_PEER_ROLE], CONFIG_ORIGIN_DEFAULT, 8, 7);
+
+    char text[CONFIG_WHENCE_SIZE];
+    const char *key;
+    config_peer_whence(&c, 1, CONFIG_PEER_ID, text, &key);
+    assert_string_equal(text, "rocd.yaml:7:26: site.peers[1].id");
+    assert_string_equal(key, "site.peers[1].id");
+
+    struct buf out = {};
+    assert_true(config_print(&c, &out));
+    assert_non_null(strstr(out.data, "\nsite.peers[0].id       " ID_A "  rocd.yaml:3\n"));
+    assert_non_null(strstr(out.data, "\nsite.peers[1].address  \"\" "));
+    assert_non_null(strstr(out.data, "\nsite.peers[2].role     operator "));
+    buf_finish(&out);
+    config_finish(&c);
+}
+
+static void no_peers_are_no_mistake(void **) {
+    static const char *const TEXTS[] = {"site:\n", "site: {}\n", "site: {peers: []}\n", "site:\n  peers:\n"};
+    for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
+        struct config c;
+        struct err_info info = {};
+        if (load(&c, TEXTS[i], &info) != ERR_OK)
+            fail_msg("%zu: %s", i, info.message);
+        assert_int_equal(c.site.n_peers, 0);
+        config_finish(&c);
+    }
+}
+
+static void what_is_wrong_with_peers_is_told(void **) {
+    static const struct {
+        const char *text, *message;
+    } CASES[] = {
+        {"site: {peers: 5}\n", "rocd.yaml:1:15: site.peers: expected a list, each item after a '-', found a value"},
+        {"site: {peers: {id: x}}\n",
+         "rocd.yaml:1:15: site.peers: expected a list, each item after a '-', found a mapping"},
+        {"site: []\n", "rocd.yaml:1:7: site: expected settings below it, indented, found a list"},
+        {"site:\n  peers:\n    - " ID_A "\n",
+         "rocd.yaml:3:7: site.peers[0]: expected settings of an item as 'key: value', found a value"},
+        {"site:\n  peers:\n    - {id: x}\n    - [x]\n",
+         "rocd.yaml:4:7: site.peers[1]: expected settings of an item as 'key: value', found a list"},
+        {"site:\n  peers:\n    - id: x\n    - id: [x]\n",
+         "rocd.yaml:4:11: site.peers[1].id: expected one value, found a list"},
+        {"site:\n  peers:\n    - id: x\n    - id: x\n      rol: viewer\n",
+         "rocd.yaml:5:7: unknown key 'site.peers[1].rol': did you mean 'role'?"},
+        {"site:\n  peers:\n    - id: x\n      name: y\n",
+         "rocd.yaml:4:7: unknown key 'site.peers[0].name': see docs/config.md"},
+        {"site:\n  peers:\n    - id: x\n      id: y\n",
+         "rocd.yaml:4:7: the key 'site.peers[0].id' is given twice: remove one of them"},
+        {"site:\n  peers:\n    - id: x\n  peers: []\n", "rocd.yaml:4:3: the key 'site.peers' is given twice"},
+        {"site:\n  peer: []\n", "rocd.yaml:2:3: unknown key 'site.peer': did you mean 'site.peers'?"},
+        {"peers: []\n", "rocd.yaml:1:1: unknown key 'peers': did you mean 'site.peers'?"},
+        {"site:\n  peers:\n    - id: x\n    - role: admin\n",
+         "rocd.yaml:4:7: site.peers[1].id is missing: every peer of the list needs one"},
+        {"site:\n  peers:\n    - id: x\n    - {}\n", "site.peers[1].id is missing: every peer of the list needs one"},
+        {"site:\n  peers:\n    - id: x\n    - id: role\n      role: root\n",
+         "rocd.yaml:5:13: site.peers[1].role: expected one of viewer, operator, admin, found 'root'"},
+        {"site:\n  peers:\n    - id: ''\n", "rocd.yaml:3:11: site.peers[0].id: expected a text of 1 to 128 bytes"},
+        {"site:\n  peers:\n    - id: x\n      address: \"a\\tb\"\n",
+         "rocd.yaml:4:16: site.peers[0].address: expected a text of 0 to 255 bytes without control characters"},
+        {"site:\n  peers:\n    - &p {id: x}\n    - *p\n", "aliases (*name) are not allowed"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct config c;
+        struct err_info info = {};
+        enum err e = load(&c, CASES[i].text, &info);
+        if (e != ERR_INVALID || !strstr(info.message, CASES[i].message))
+            fail_msg("case %zu: want \"%s\", got %s \"%s\"", i, CASES[i].message, err_name(e), info.message);
+        config_finish(&c);
+    }
+}
+
+static void a_site_is_not_endless(void **) {
+    for (size_t n = CONFIG_PEERS_MAX; n <= CONFIG_PEERS_MAX + 1; n++) {
+        struct buf text = {};
+        buf_append_str(&text, "site:\n  peers:\n");
+        for (size_t i = 0; i < n; i++)
+            buf_printf(&text, "  - id: peer%zu\n    address: host%zu:1\n", i, i);
+        struct config c;
+        struct err_info info = {};
+        enum err e = load(&c, text.data, &info);
+        if (n == CONFIG_PEERS_MAX) {
+            assert_int_equal(e, ERR_OK);
+            assert_string_equal(c.site.peers[63].id, "peer63");
+            assert_source(&c.site.peers[63].sources[CONFIG_PEER_ADDRESS], CONFIG_ORIGIN_FILE, 130, 14);
+        } else {
+            assert_int_equal(e, ERR_INVALID);
+            assert_string_equal(info.pointer, "site.peers");
+            assert_string_equal(info.message, "rocd.yaml:131:5: site.peers: has more items than the 64 there may be");
+        }
+        config_finish(&c);
+        buf_finish(&text);
+    }
 }
 
 static void files_that_are_none(void **) {
@@ -231,6 +396,10 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_is_told),
         cmocka_unit_test(meaning_is_checked),
         cmocka_unit_test(flags_win_and_sources_are_told),
+        cmocka_unit_test(peers_are_read),
+        cmocka_unit_test(no_peers_are_no_mistake),
+        cmocka_unit_test(what_is_wrong_with_peers_is_told),
+        cmocka_unit_test(a_site_is_not_endless),
         cmocka_unit_test(files_that_are_none),
         cmocka_unit_test(reference_page_follows_the_table),
     };

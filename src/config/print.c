@@ -8,8 +8,7 @@
 
 /* The two texts made from the table: the report of --check-config and the reference page. */
 
-static void print_source(const struct config *c, enum config_key key, struct buf *out) {
-    const struct config_source *s = &c->sources[key];
+static void print_source(const struct config *c, const struct config_source *s, const char *flag, struct buf *out) {
     switch (s->origin) {
     case CONFIG_ORIGIN_DEFAULT:
         buf_append_str(out, "default");
@@ -18,27 +17,53 @@ static void print_source(const struct config *c, enum config_key key, struct buf
         buf_printf(out, "%s:%d", c->file ? c->file : "file", s->line);
         return;
     case CONFIG_ORIGIN_FLAG:
-        buf_append_str(out, CONFIG_SCHEMA[key].flag ? CONFIG_SCHEMA[key].flag : "flag");
+        buf_append_str(out, flag ? flag : "flag");
         return;
     }
 }
 
+struct widths {
+    int key, value;
+};
+
+static void print_line(const struct config *c, const struct widths *widths, const char *key, const char *value,
+                       const struct config_source *source, const char *flag, struct buf *out) {
+    buf_printf(out, "%-*s  %-*s  ", widths->key, key, widths->value, value[0] ? value : "\"\"");
+    print_source(c, source, flag, out);
+    buf_append_str(out, "\n");
+}
+
+static void peer_key(char text[static 64], size_t peer, int key) {
+    snprintf(text, 64, "%s[%zu].%s", CONFIG_PEERS_KEY, peer, CONFIG_PEER_SCHEMA[key].key);
+}
+
+/* Longer values stand out of their column. */
+constexpr int VALUE_WIDTH_MAX = 40;
+
 bool config_print(const struct config *c, struct buf *out) {
-    int key_width = 0, value_width = 0;
-    char scratch[160];
+    struct widths widths = {};
+    char scratch[160], name[64];
     for (int key = 0; key < CONFIG_N_KEYS; key++) {
-        int k = (int)strlen(config_key_name((enum config_key)key));
-        int v = (int)strlen(config_field_text(c, (enum config_key)key, scratch));
-        key_width = k > key_width ? k : key_width;
-        value_width = v > value_width && v <= 40 ? v : value_width;
+        int k = (int)strlen(CONFIG_SCHEMA[key].key);
+        int v = (int)strlen(config_field_text(c, &CONFIG_SCHEMA[key], scratch));
+        widths.key = k > widths.key ? k : widths.key;
+        widths.value = v > widths.value && v <= VALUE_WIDTH_MAX ? v : widths.value;
     }
-    for (int key = 0; key < CONFIG_N_KEYS; key++) {
-        const char *value = config_field_text(c, (enum config_key)key, scratch);
-        buf_printf(out, "%-*s  %-*s  ", key_width, config_key_name((enum config_key)key), value_width,
-                   value[0] ? value : "\"\"");
-        print_source(c, (enum config_key)key, out);
-        buf_append_str(out, "\n");
-    }
+    for (size_t i = 0; i < c->site.n_peers; i++)
+        for (int key = 0; key < CONFIG_PEER_N_KEYS; key++) {
+            peer_key(name, i, key);
+            widths.key = (int)strlen(name) > widths.key ? (int)strlen(name) : widths.key;
+        }
+    for (int key = 0; key < CONFIG_N_KEYS; key++)
+        print_line(c, &widths, CONFIG_SCHEMA[key].key, config_field_text(c, &CONFIG_SCHEMA[key], scratch),
+                   &c->sources[key], CONFIG_SCHEMA[key].flag, out);
+    for (size_t i = 0; i < c->site.n_peers; i++)
+        for (int key = 0; key < CONFIG_PEER_N_KEYS; key++) {
+            const struct config_peer *peer = &c->site.peers[i];
+            peer_key(name, i, key);
+            print_line(c, &widths, name, config_field_text(peer, &CONFIG_PEER_SCHEMA[key], scratch),
+                       &peer->sources[key], nullptr, out);
+        }
     return !buf_failed(out);
 }
 
@@ -74,7 +99,26 @@ static void print_example(struct buf *out) {
         section_len = len;
         buf_printf(out, "%s%s: %s\n", dot ? "  " : "", dot ? dot + 1 : f->key, f->example);
     }
+    buf_append_str(out, "site:\n  peers:\n");
+    for (int key = 0; key < CONFIG_PEER_N_KEYS; key++)
+        buf_printf(out, "    %s %s: %s\n", key ? " " : "-", CONFIG_PEER_SCHEMA[key].key,
+                   CONFIG_PEER_SCHEMA[key].example);
     buf_append_str(out, "```\n");
+}
+
+static void print_peers_reference(struct buf *out) {
+    buf_printf(out, "\n### `%s`\n\n%s\n\n- Type: list of at most %zu peers\n- Default: empty\n", CONFIG_PEERS_KEY,
+               CONFIG_PEERS_SUMMARY, CONFIG_PEERS_MAX);
+    for (int key = 0; key < CONFIG_PEER_N_KEYS; key++) {
+        const struct config_field *f = &CONFIG_PEER_SCHEMA[key];
+        buf_printf(out, "- `%s`: ", f->key);
+        print_type(f, out);
+        if (!f->fixed)
+            buf_append_str(out, "; must be given. ");
+        else
+            buf_printf(out, "; %s%s%s if not given. ", f->fixed[0] ? "`" : "none", f->fixed, f->fixed[0] ? "`" : "");
+        buf_printf(out, "%s\n", f->summary);
+    }
 }
 
 bool config_reference(struct buf *out) {
@@ -85,7 +129,7 @@ bool config_reference(struct buf *out) {
                    "YAML, read with `rocd -c FILE`; rocd never writes it. A flag wins over what REST has stored, that "
                    "over the file, that over the default. `rocd --check-config -c FILE` shows every value and where it "
                    "comes from. Unknown, repeated and ill-typed keys are refused with line and column, as are aliases, "
-                   "lists and files above 256 KiB.\n\n");
+                   "other lists and files above 256 KiB.\n\n");
     print_example(out);
     for (int key = 0; key < CONFIG_N_KEYS; key++) {
         const struct config_field *f = &CONFIG_SCHEMA[key];
@@ -100,5 +144,6 @@ bool config_reference(struct buf *out) {
             buf_printf(out, "\n- Flag: `%s`", f->flag);
         buf_append_str(out, "\n");
     }
+    print_peers_reference(out);
     return !buf_failed(out);
 }

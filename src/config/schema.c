@@ -138,6 +138,27 @@ const struct config_field CONFIG_SCHEMA[CONFIG_N_KEYS] = {
                                 "`/run/rocd.sock`; else `$XDG_RUNTIME_DIR/rocd.sock` or in the state directory",
                             .summary = "The unix socket of the REST API; an empty text means none.",
                             .example = "/run/rocd.sock"},
+    [CONFIG_SIGNALING_ADDRESS] = {.key = "signaling.address",
+                                  .flag = "--signaling",
+                                  .type = CONFIG_TYPE_STRING,
+                                  MEMBER(signaling.address),
+                                  .max = 255,
+                                  .fixed = "0.0.0.0:4041",
+                                  .summary =
+                                      "Where the peers of `site.peers` reach this one: `host:port` of TCP. Port 0 "
+                                      "takes a free one. An empty text means no peers: none is listened to, none "
+                                      "is dialed.",
+                                  .example = "0.0.0.0:4041"},
+    [CONFIG_MEDIA_ADDRESS] = {.key = "media.address",
+                              .flag = "--media",
+                              .type = CONFIG_TYPE_STRING,
+                              MEMBER(media.address),
+                              .min = 1,
+                              .max = 255,
+                              .fixed = "0.0.0.0:4042",
+                              .summary = "Where sound of other peers arrives, and where sound to them comes from: "
+                                         "`host:port` of UDP. Port 0 takes a free one.",
+                              .example = "0.0.0.0:4042"},
     [CONFIG_AUDIO_DRIVER] = {.key = "audio.driver",
                              .flag = "--driver",
                              .type = CONFIG_TYPE_STRING,
@@ -188,21 +209,55 @@ const struct config_field CONFIG_SCHEMA[CONFIG_N_KEYS] = {
                           .example = "info"},
 };
 
+#undef MEMBER
+#define MEMBER(m) .offset = offsetof(struct config_peer, m)
+
+const char CONFIG_PEERS_SUMMARY[] =
+    "The other peers of the site, those that may command this one and be commanded by it. Trust is mutual: each of two "
+    "peers lists the other, and a peer that is not listed is refused before it says a word.";
+
+const struct config_field CONFIG_PEER_SCHEMA[CONFIG_PEER_N_KEYS] = {
+    [CONFIG_PEER_ID] = {.key = "id",
+                        .type = CONFIG_TYPE_STRING,
+                        MEMBER(id),
+                        .min = 1,
+                        .max = 128,
+                        .summary = "Its node id, as `rocctl id` or `rocd --print-id` shows it there.",
+                        .example = "25njqam-cweflpv-kl73j4s-zahhiho-c4xt3kt-cgjnpai-ngr5yhk-enaan5g"},
+    [CONFIG_PEER_ADDRESS] = {.key = "address",
+                             .type = CONFIG_TYPE_STRING,
+                             MEMBER(address),
+                             .max = 255,
+                             .fixed = "",
+                             .summary = "`host:port` of its `signaling.address`, as it is reached from here. Without "
+                                        "one the peer is not dialed: it dials this one. One of two peers needs to know "
+                                        "the other's.",
+                             .example = "kitchen.example:4041"},
+    [CONFIG_PEER_ROLE] = {.key = "role",
+                          .type = CONFIG_TYPE_WORD,
+                          MEMBER(role),
+                          .words = {"viewer", "operator", "admin"},
+                          .fixed = "operator",
+                          .summary = "What it may do here: a `viewer` reads, an `operator` also makes and changes "
+                                     "streams and endpoints, an `admin` also changes settings of this peer.",
+                          .example = "operator"},
+};
+
 const char *config_key_name(enum config_key key) {
     return CONFIG_SCHEMA[key].key;
 }
 
 /* ---- setting and showing one member ---- */
 
-static char **string_at(struct config *c, const struct config_field *f) {
-    return (char **)((char *)c + f->offset);
+static char **string_at(void *object, const struct config_field *f) {
+    return (char **)(void *)((char *)object + f->offset);
 }
 
-static bool set_string(struct config *c, const struct config_field *f, const char *text) {
+static bool set_string(void *object, const struct config_field *f, const char *text) {
     char *copy = strdup(text);
     if (!copy)
         return false;
-    char **at = string_at(c, f);
+    char **at = string_at(object, f);
     free(*at);
     *at = copy;
     return true;
@@ -242,10 +297,9 @@ static bool is_word(const struct config_field *f, const char *text) {
     return false;
 }
 
-enum err config_field_set(struct config *c, enum config_key key, const char *text, char scratch[static 160],
+enum err config_field_set(void *object, const struct config_field *f, const char *text, char scratch[static 160],
                           const char **ret_expected) {
-    const struct config_field *f = &CONFIG_SCHEMA[key];
-    void *at = (char *)c + f->offset;
+    void *at = (char *)object + f->offset;
     uint32_t value;
     switch (f->type) {
     case CONFIG_TYPE_WORD:
@@ -253,7 +307,7 @@ enum err config_field_set(struct config *c, enum config_key key, const char *tex
             *ret_expected = words_text(f, scratch);
             return ERR_INVALID;
         }
-        return set_string(c, f, text) ? ERR_OK : ERR_NO_MEMORY;
+        return set_string(object, f, text) ? ERR_OK : ERR_NO_MEMORY;
     case CONFIG_TYPE_STRING:
         if (strlen(text) < f->min || strlen(text) > f->max || has_control_character(text)) {
             snprintf(scratch, 160, "a text of %" PRIu32 " to %" PRIu32 " bytes without control characters", f->min,
@@ -261,7 +315,7 @@ enum err config_field_set(struct config *c, enum config_key key, const char *tex
             *ret_expected = scratch;
             return ERR_INVALID;
         }
-        return set_string(c, f, text) ? ERR_OK : ERR_NO_MEMORY;
+        return set_string(object, f, text) ? ERR_OK : ERR_NO_MEMORY;
     case CONFIG_TYPE_UINT:
         if (!parse_uint(text, &value) || value < f->min || value > f->max) {
             snprintf(scratch, 160, "a whole number from %" PRIu32 " to %" PRIu32, f->min, f->max);
@@ -281,9 +335,8 @@ enum err config_field_set(struct config *c, enum config_key key, const char *tex
     return ERR_INTERNAL;
 }
 
-const char *config_field_text(const struct config *c, enum config_key key, char scratch[static 160]) {
-    const struct config_field *f = &CONFIG_SCHEMA[key];
-    const void *at = (const char *)c + f->offset;
+const char *config_field_text(const void *object, const struct config_field *f, char scratch[static 160]) {
+    const void *at = (const char *)object + f->offset;
     switch (f->type) {
     case CONFIG_TYPE_STRING:
     case CONFIG_TYPE_WORD:
@@ -305,10 +358,10 @@ enum err config_field_default(struct config *c, enum config_key key, struct err_
     const char *expected = "";
     enum err e = ERR_NO_MEMORY;
     if (text)
-        e = config_field_set(c, key, text, scratch, &expected);
+        e = config_field_set(c, f, text, scratch, &expected);
     /* a home directory may be deeper than a socket may be: then there is none, unless it is given */
     if (e == ERR_INVALID && key == CONFIG_HTTP_SOCKET)
-        e = config_field_set(c, key, "", scratch, &expected);
+        e = config_field_set(c, f, "", scratch, &expected);
     if (e == ERR_INVALID)
         e = err_set_at(reterr, e, f->key, "the default of %s is '%s', which is not %s: set it", f->key, text, expected);
     else if (e != ERR_OK)
@@ -317,10 +370,9 @@ enum err config_field_default(struct config *c, enum config_key key, struct err_
     return e;
 }
 
-void config_field_free(struct config *c, enum config_key key) {
-    const struct config_field *f = &CONFIG_SCHEMA[key];
+void config_field_free(void *object, const struct config_field *f) {
     if (f->type != CONFIG_TYPE_STRING && f->type != CONFIG_TYPE_WORD)
         return;
-    free(*string_at(c, f));
-    *string_at(c, f) = nullptr;
+    free(*string_at(object, f));
+    *string_at(object, f) = nullptr;
 }

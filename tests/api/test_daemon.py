@@ -12,6 +12,10 @@ import pytest
 from support.wait import wait_until
 
 
+# of the key of RFC 8032, 7.1, test 1
+ID = '25njqam-cweflpv-kl73j4s-zahhiho-c4xt3kt-cgjnpai-ngr5yhk-enaan5g'
+
+
 def refused(daemon, *args, code=None):
     done = daemon.run(*args)
     assert done.returncode != 0 and (code is None or done.returncode == code), done
@@ -29,7 +33,7 @@ def test_version_and_help(idle):
     assert version.returncode == 0 and re.search(r'rocd \d+\.\d+\.\d+', version.stdout), version
     usage = idle.run('--help')
     assert usage.returncode == 0
-    for option in ('--state-dir', '--media-dir', '--socket', '--check-config', '--version', '-a', '-c', '-d', '-v'):
+    for option in ('--state-dir', '--media-dir', '--socket', '--signaling', '--media', '--check-config', '--version', '-a', '-c', '-d', '-v'):
         assert option in usage.stdout, option
 
 
@@ -50,9 +54,12 @@ def test_another_address_is_refused_with_the_reason(idle):
 
 def test_check_config(idle, workdir):
     good = workdir / 'good.yaml'
-    good.write_text('name: Bench\nlog:\n  level: debug\n')
+    good.write_text(f'name: Bench\nlog:\n  level: debug\nsite:\n  peers:\n    - id: {ID}\n')
     done = idle.run('-c', good, '--state-dir', idle.state_dir, '-a', '127.0.0.1:0', '--check-config')
     assert done.returncode == 0 and 'Bench' in done.stdout, done
+    assert re.search(rf'^site\.peers\[0\]\.id +{ID} +\S+good.yaml:6$', done.stdout, re.M), done
+    assert re.search(r'^site\.peers\[0\]\.role +operator +default$', done.stdout, re.M), done
+    assert re.search(r'^signaling\.address +0\.0\.0\.0:4041 +default$', done.stdout, re.M), done
     assert not idle.state_dir.exists() or not list(idle.state_dir.iterdir()), 'it only looks'
 
 
@@ -63,6 +70,12 @@ def test_check_config(idle, workdir):
     ('audio:\n  threads: many\n', ['threads', '2']),
     ('audio:\n  realtime: 7\n', ['realtime', '2']),
     ('roc:\n  port_min: 70000\n', ['port_min', '2']),
+    ('signaling:\n  address: kitchen:4041\n', ['signaling.address', ':2:12:']),
+    ('media:\n  address: ""\n', ['media.address', ':2:12:']),
+    ('site:\n  peers:\n    - id: kitchen\n', ['site.peers[0].id', ':3:11:', '56']),
+    (f'site:\n  peers:\n    - id: {ID}\n      role: boss\n', ['site.peers[0].role', ':4:13:', 'operator']),
+    (f'site:\n  peers:\n    - id: {ID}\n      address: kitchen\n', ['site.peers[0].address', ':4:16:', 'host:port']),
+    (f'site:\n  peers:\n    - id: {ID}\n    - id: {ID.upper()}\n', ['site.peers[1].id', ':4:11:', 'twice']),
     ('name: [a\n', ['1']),
     ('name: "a\tb\n', []),
     ('- a\n- b\n', []),

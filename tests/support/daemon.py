@@ -56,7 +56,7 @@ class Daemon:
         command += [str(program('rocd')), '--state-dir', str(self.state_dir), '--media-dir', str(self.media_dir)]
         if self.wanted_address is not None:
             command += ['-a', self.wanted_address]
-        command += ['--socket', str(self.socket)]
+        command += ['--socket', str(self.socket), '--signaling', '127.0.0.1:0', '--media', '127.0.0.1:0']
         if self.config_path:
             command += ['-c', str(self.config_path)]
         return command + self.args
