@@ -22,6 +22,7 @@ enum {
     OPT_DRIVER,
     OPT_VERBOSE,
     OPT_CHECK,
+    OPT_PRINT_ID,
     OPT_VERSION,
     OPT_HELP,
     OPT_N
@@ -48,6 +49,11 @@ static const struct option_def OPTIONS[] = {
     [OPT_VERBOSE] = {'v', "verbose", OPTION_FLAG, nullptr, "Log more; may be repeated.", nullptr},
     [OPT_CHECK] = {0, "check-config", OPTION_FLAG, nullptr,
                    "Print every setting with its value and where it comes from, and end.", nullptr},
+    [OPT_PRINT_ID] =
+        {0, "print-id", OPTION_FLAG, nullptr,
+         "Print the node id of this peer, which others list to trust it, and end; makes the key if there is "
+         "none.",
+         nullptr},
     [OPT_VERSION] = {0, "version", OPTION_FLAG, nullptr, "Show the versions.", nullptr},
     [OPT_HELP] = {'h', "help", OPTION_FLAG, nullptr, "Show this help.", nullptr},
     {},
@@ -63,6 +69,7 @@ static void print_help(void) {
                    "  rocd                                    state in its usual place, API on 127.0.0.1:4040\n"
                    "  rocd -a 127.0.0.1:4050 --state-dir /tmp/b --media-dir ~/Music\n"
                    "  rocd -c /etc/rocd.yaml --check-config   what would it run with, and why\n"
+                   "  rocd --print-id                         for site.peers in the configuration of the others\n"
                    "\nThe API is described at http://127.0.0.1:4040/openapi; rocctl(1) commands it from a shell.\n");
     if (text.data)
         fputs(text.data, stdout);
@@ -79,6 +86,16 @@ static int check_config(const struct rocd_options *options) {
         return 0;
     fprintf(stderr, "rocd: %s\n", error.message);
     return 1;
+}
+
+static int print_id(const struct rocd_options *options) {
+    struct rocd_error error;
+    char node_id[ROCD_NODE_ID_SIZE];
+    if (!rocd_node_id(options, node_id, &error)) {
+        fprintf(stderr, "rocd: %s\n", error.message);
+        return 1;
+    }
+    return puts(node_id) < 0 || fflush(stdout);
 }
 
 /* Runs until SIGTERM or SIGINT; SIGHUP reloads. The signals are blocked in every thread and waited for here. */
@@ -156,5 +173,7 @@ int main(int argc, char **argv) {
                      : verbose == 1 ? ROCD_LOG_DEBUG + 1
                                     : ROCD_LOG_TRACE + 1,
     };
-    return results[OPT_CHECK].count ? check_config(&options) : run(&options);
+    if (results[OPT_CHECK].count)
+        return check_config(&options);
+    return results[OPT_PRINT_ID].count ? print_id(&options) : run(&options);
 }

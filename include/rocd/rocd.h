@@ -83,6 +83,12 @@ ROCD_API bool rocd_check_config(const struct rocd_options *options,
                                 void (*write)(void *arg, const char *text, size_t len), void *arg,
                                 struct rocd_error *error);
 
+/* The node id of the peer that lives in the state directory, which others list in their configuration to trust it. It
+ * follows from the key there, which is made if there is none, so that ids can be exchanged before anything is started. */
+#define ROCD_NODE_ID_SIZE 64
+ROCD_API bool rocd_node_id(const struct rocd_options *options, char node_id[ROCD_NODE_ID_SIZE],
+                           struct rocd_error *error);
+
 /* The uid of this peer, and the TCP port its API is on (0: none). */
 ROCD_API const char *rocd_peer_uid(const struct rocd *rocd);
 ROCD_API uint16_t rocd_http_port(const struct rocd *rocd);

@@ -110,9 +110,6 @@ static enum err open_sound(struct app *app, const struct config *config, struct 
 }
 
 static enum err open_orchestrator(struct app *app, const struct config *config, struct err_info *reterr) {
-    char node_id[2 * CRYPTO_PUBLIC_KEY_SIZE + 1];
-    for (size_t i = 0; i < CRYPTO_PUBLIC_KEY_SIZE; i++)
-        snprintf(node_id + 2 * i, 3, "%02x", app->identity.key.public_key[i]);
     const struct orchestrator_config orchestrator = {
         .log = {app->log.sink, "streams"},
         .loop = loop_uv_loop(app->loop),
@@ -120,7 +117,7 @@ static enum err open_orchestrator(struct app *app, const struct config *config, 
         .engine = app->engine,
         .host = &app->host,
         .peer_uid = app->identity.peer_uid,
-        .node_id = node_id,
+        .node_id = app->identity.node_id,
         .peer_name = config->name,
         .address = config->http.address,
         .version = ROCD_VERSION,

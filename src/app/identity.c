@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "store/state_dir.h"
 
 static enum err read_key(int fd, const char *path, struct identity *identity, struct err_info *reterr) {
     struct stat st;
@@ -56,7 +57,7 @@ static enum err make_key(const char *dir, const char *path, struct identity *ide
     return sync_dir(dir, reterr);
 }
 
-enum err identity_load(const char *state_dir, struct identity *ret, struct err_info *reterr) {
+static enum err load(const char *state_dir, bool may_make, struct identity *ret, struct err_info *reterr) {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/peer.key", state_dir) >= (int)sizeof path - 8)
         return err_set(reterr, ERR_INVALID, "the name of the state directory is too long");
@@ -65,15 +66,45 @@ enum err identity_load(const char *state_dir, struct identity *ret, struct err_i
     _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0)
         e = read_key(fd, path, &identity, reterr);
-    else if (errno == ENOENT)
+    else if (errno == ENOENT && may_make)
         e = make_key(state_dir, path, &identity, reterr);
     else
         e = err_set_errno(reterr, errno, "reading the key of this peer, %s", path);
     if (e == ERR_OK) {
         uid_reproducible(identity.peer_uid, UID_TAG_PEER, identity.key.public_key, CRYPTO_PUBLIC_KEY_SIZE);
+        node_id_format(identity.node_id, identity.key.public_key);
         *ret = identity;
     }
     crypto_wipe(&identity, sizeof identity);
+    return e;
+}
+
+enum err identity_load(const char *state_dir, struct identity *ret, struct err_info *reterr) {
+    return load(state_dir, true, ret, reterr);
+}
+
+enum err identity_tell(const char *state_dir, char ret_node_id[static NODE_ID_SIZE], struct err_info *reterr) {
+    struct identity identity = {};
+    struct err_info info = {};
+    _cleanup_(closep) int lock = -1;
+    enum err e = state_dir_make(state_dir, &info);
+    if (e == ERR_OK)
+        e = state_dir_lock(state_dir, &lock, &info);
+    if (e == ERR_OK) {
+        e = load(state_dir, true, &identity, &info);
+    } else if (e == ERR_BUSY) { /* who has it has made the key, or will in a moment */
+        struct err_info busy = info;
+        e = load(state_dir, false, &identity, &info);
+        if (e == ERR_NOT_FOUND) {
+            e = ERR_BUSY;
+            info = busy;
+        }
+    }
+    if (e == ERR_OK)
+        memcpy(ret_node_id, identity.node_id, NODE_ID_SIZE);
+    else
+        e = err_set(reterr, e, "%s", info.message);
+    identity_finish(&identity);
     return e;
 }
 

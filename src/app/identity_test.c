@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "app/identity.h"
+#include "base/cleanup.h"
+#include "store/state_dir.h"
 
 struct fixture {
     char dir[64], key[96], elsewhere[96];
@@ -164,6 +166,37 @@ static void test_a_directory_that_is_not_there(void **) {
     assert_int_equal(identity_load(name, &identity, &info), ERR_INVALID);
 }
 
+static void test_the_node_id_is_told(void **state) {
+    struct fixture *f = *state;
+    char id[NODE_ID_SIZE] = "", again[NODE_ID_SIZE] = "";
+    struct err_info info = {};
+    char lock_path[96];
+    snprintf(lock_path, sizeof lock_path, "%s/rocd.lock", f->dir);
+
+    _cleanup_(closep) int lock = -1; /* as a running rocd has it, which has not made its key yet */
+    assert_int_equal(state_dir_lock(f->dir, &lock, nullptr), ERR_OK);
+    assert_int_equal(identity_tell(f->dir, id, &info), ERR_BUSY);
+    assert_non_null(strstr(info.message, "another rocd"));
+    assert_string_equal(id, "");
+    close(lock);
+    lock = -1;
+
+    assert_int_equal(identity_tell(f->dir, id, nullptr), ERR_OK); /* makes it */
+    struct identity identity;
+    assert_int_equal(identity_load(f->dir, &identity, nullptr), ERR_OK);
+    assert_string_equal(identity.node_id, id);
+    identity_finish(&identity);
+    assert_int_equal(state_dir_lock(f->dir, &lock, nullptr), ERR_OK); /* was given free */
+    assert_int_equal(identity_tell(f->dir, again, nullptr), ERR_OK);
+    assert_string_equal(again, id);
+
+    write_file(f->key, "short", 5, 0600);
+    assert_int_equal(identity_tell(f->dir, again, &info), ERR_INVALID);
+    assert_int_equal(unlink(lock_path), 0);
+    assert_int_not_equal(identity_tell("/proc/nonexistent", again, &info), ERR_OK);
+    assert_non_null(strstr(info.message, "/proc/nonexistent"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_key_is_made_once_and_kept, set_up, tear_down),
@@ -172,6 +205,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_file_of_another_size, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_key_that_others_can_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_link_is_not_followed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_node_id_is_told, set_up, tear_down),
         cmocka_unit_test(test_a_directory_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

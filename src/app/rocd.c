@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/app.h"
+#include "app/identity.h"
 #include "app/settings.h"
 #include "app/version.h"
 #include "base/buf.h"
@@ -212,6 +213,19 @@ bool rocd_check_config(const struct rocd_options *options, void (*write)(void *a
     else
         give_error(error, &info);
     buf_finish(&report);
+    settings_finish(&settings);
+    return e == ERR_OK;
+}
+
+bool rocd_node_id(const struct rocd_options *options, char node_id[ROCD_NODE_ID_SIZE], struct rocd_error *error) {
+    static_assert(ROCD_NODE_ID_SIZE == NODE_ID_SIZE);
+    struct err_info info = {};
+    struct settings settings = {};
+    enum err e = settings_load(options, &settings, &info);
+    if (e == ERR_OK)
+        e = identity_tell(settings.config.state_dir, node_id, &info);
+    if (e != ERR_OK)
+        give_error(error, &info);
     settings_finish(&settings);
     return e == ERR_OK;
 }

@@ -40,8 +40,9 @@ struct command {
     enum cli_exit (*run)(struct cli *cli, const char **args, int n_args, const struct option_result *options);
 };
 
-extern const struct command COMMAND_STATUS, COMMAND_ENDPOINTS, COMMAND_STREAMS, COMMAND_CONNECT, COMMAND_DISCONNECT,
-    COMMAND_CREATE, COMMAND_DELETE, COMMAND_WATCH, COMMAND_VERSION, COMMAND_COMPLETION, COMMAND_HELP;
+extern const struct command COMMAND_STATUS, COMMAND_ID, COMMAND_ENDPOINTS, COMMAND_STREAMS, COMMAND_CONNECT,
+    COMMAND_DISCONNECT, COMMAND_CREATE, COMMAND_DELETE, COMMAND_WATCH, COMMAND_VERSION, COMMAND_COMPLETION,
+    COMMAND_HELP;
 
 /* In the order of the help; ends with nullptr. */
 extern const struct command *const COMMANDS[];

@@ -272,6 +272,10 @@ static void serve(struct server *s, int fd) {
     } else if (!strncmp(text, "GET /streams ", 13)) {
         snprintf(body, sizeof body, "[%s]", STREAM);
         answer(fd, "200 OK", "application/json", body);
+    } else if (!strncmp(text, "GET /peers/self ", 16)) {
+        answer(
+            fd, "200 OK", "application/json",
+            "{\"peer_uid\":\"pppppp-pppppp-pppppp\",\"name\":\"Me\",\"node_id\":\"25njqam-cweflpv\",\"uptime_s\":61}");
     } else if (!strncmp(text, "GET /version ", 13)) {
         answer(fd, "200 OK", "application/json",
                "{\"version\":\"9.9\",\"api\":\"1\",\"libroc\":\"0.4.0\",\"build\":\"b\"}");
@@ -357,6 +361,10 @@ static void commands_talk_to_rocd(void **state) {
         {"status", CLI_OK, "1 stream: 1 pending", nullptr, nullptr},
         {"status", CLI_OK, "  Radio (ssssss-ssssss-ssssss): pending: the file is missing", nullptr, nullptr},
         {"status --json", CLI_OK, "\"endpoints\": [", nullptr, nullptr},
+        {"id", CLI_OK, "25njqam-cweflpv\n", nullptr, "GET /peers/self HTTP/1.1"},
+        {"id --json", CLI_OK,
+         "{\n  \"node_id\": \"25njqam-cweflpv\",\n  \"peer_uid\": \"pppppp-pppppp-pppppp\",\n  \"name\": \"Me\"",
+         nullptr, nullptr},
         {"endpoints", CLI_OK, "Küche  tone  input      available  48000 Hz × 2  -20.0 -∞", nullptr, nullptr},
         {"streams", CLI_OK, "Radio  pending  Küche   rtp://h:1     100 ms       12     3  -", nullptr, nullptr},
         {"streams --json", CLI_OK, "\"stream_uid\": \"ssssss-ssssss-ssssss\"", nullptr, nullptr},

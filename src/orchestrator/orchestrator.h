@@ -43,7 +43,7 @@ struct orchestrator_config {
     struct engine *engine; /* may be nullptr in tests of writes and reads alone */
     struct audio_host *host;
     const char *peer_uid;
-    const char *node_id;   /* public key in hexadecimal, for the peer object; nullptr: not shown */
+    const char *node_id;   /* see model/node_id.h, for the peer object; nullptr: not shown */
     const char *peer_name; /* from config; what REST sets wins */
     const char *address;   /* of the API, for the peer object; see orchestrator_set_address() */
     const char *version;

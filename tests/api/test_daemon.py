@@ -63,6 +63,29 @@ def test_check_config(idle, workdir):
     assert not idle.state_dir.exists() or not list(idle.state_dir.iterdir()), 'it only looks'
 
 
+def test_the_node_id_is_known_before_the_first_start(daemons):
+    daemon = daemons(start=False)
+    printed = daemon.run('--state-dir', daemon.state_dir, '--print-id')
+    node_id = printed.stdout.strip()
+    assert printed.returncode == 0 and re.fullmatch(r'([a-z2-7]{7}-){7}[a-z2-7]{7}', node_id), printed
+    assert stat.S_IMODE((daemon.state_dir / 'peer.key').stat().st_mode) == 0o600
+    daemon.start()
+    assert daemon.api.get('/peers/self')['node_id'] == node_id
+    assert daemon.run('--state-dir', daemon.state_dir, '--print-id').stdout == printed.stdout, 'while it runs'
+    daemon.stop()
+    (daemon.state_dir / 'peer.key').write_bytes(b'short')
+    assert 'not a peer key' in refused(daemon, '--state-dir', daemon.state_dir, '--print-id')
+
+
+def test_a_peer_is_not_its_own(daemons, workdir):
+    daemon = daemons(start=False)
+    own = daemon.run('--state-dir', daemon.state_dir, '--print-id').stdout.strip()
+    path = workdir / 'own.yaml'
+    path.write_text(f'site:\n  peers:\n    - id: {ID}\n    - id: {own}\n')
+    text = refused(daemon, '-c', path, '--state-dir', daemon.state_dir, '-a', '127.0.0.1:0')
+    assert f'{path}:4:11: site.peers[1].id: this is the node id of this peer itself' in text, text
+
+
 @pytest.mark.parametrize('text, words', [
     ('nonsense: 1\n', ['nonsense', '1']),
     ('name: a\nhttp:\n  prot: 1\n', ['prot', '3']),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """Endpoints: made, changed and removed; what they show."""
+import base64
 import hashlib
 import string
 import pytest
@@ -102,12 +103,23 @@ def uid_of(public_key):
     return '-'.join(text[i:i + 6] for i in (0, 6, 12))
 
 
+def key_of(node_id):
+    """The public key in a node id: base32, and 20 bits of SHA-256 that tell a slip."""
+    groups = node_id.split('-')
+    assert len(node_id) == 63 and [len(group) for group in groups] == [7] * 8
+    text = ''.join(groups)
+    key = base64.b32decode(text[:52].upper() + '====')
+    assert base64.b32encode(hashlib.sha256(b'rocd node id' + key).digest()).decode().lower()[:4] == text[52:]
+    return key
+
+
 def test_peer(daemon):
     api = daemon.api
     peer, = api.get('/peers')
     assert peer['state'] == 'online' and peer == {**api.get('/peers/self'), 'uptime_s': peer['uptime_s']}
     assert {'file', 'tone', 'null'} <= set(peer['drivers'])
-    assert uid_of(bytes.fromhex(peer['node_id'])) == peer['peer_uid']
+    key = key_of(peer['node_id'])
+    assert uid_of(key) == peer['peer_uid'] and key == (daemon.state_dir / 'peer.key').read_bytes()[32:]
     assert peer['address'] == daemon.address
     renamed = api.patch('/peers/self', {'name': 'Küche'}, headers={'If-Match': f'"{peer["generation"]}"'})
     assert renamed['name'] == 'Küche' and renamed['generation'] == peer['generation'] + 1

@@ -55,6 +55,14 @@ def test_over_tcp_and_by_environment(daemon, rocctl):
     assert json.loads(nowhere.run('status', '--json', env={'ROCD_SOCKET': str(daemon.socket)}).stdout)['peer']
 
 
+def test_the_node_id(daemon, rocctl):
+    peer = daemon.api.get('/peers/self')
+    assert rocctl.run('id').stdout == peer['node_id'] + '\n'
+    assert rocctl.json('id') == {member: peer[member] for member in ('node_id', 'peer_uid', 'name')}
+    daemon.stop()
+    assert 'rocd --print-id' in rocctl.run('id', status=UNREACHABLE).stderr
+
+
 def test_endpoints_live_and_die(rocctl):
     assert 'rocctl create' in rocctl.run('endpoints').stdout
     tone = rocctl.json('create', 'tone', 'Küche', '--frequency', 1000, '--level', -40)
