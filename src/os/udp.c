@@ -10,25 +10,46 @@
 
 constexpr int DSCP_EF = 46 << 2; /* RFC 3246, in the place of the old TOS byte */
 
-int os_udp_open(int family, int receive_buffer) {
+static int open_socket(int family) {
     int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     int on = 1, tos = DSCP_EF;
-    /* What is refused here makes things a little worse, not wrong. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    /* What is refused here makes things a little worse, not wrong. An IPv6 socket has a traffic class for mapped addresses
+     * as well. */
     (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
     if (family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof tos);
-    else
-        (void)setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
-    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
     return fd;
+}
+
+static int with_ipv6_only(int fd, int only) {
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+int os_udp_open(int family, int receive_buffer) {
+    int fd = open_socket(family);
+    if (fd < 0)
+        return -1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    return family == AF_INET6 ? with_ipv6_only(fd, 1) : fd;
+}
+
+int os_udp_open_shared(int family, int buffer) {
+    int fd = open_socket(family);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+    return family == AF_INET6 ? with_ipv6_only(fd, 0) : fd;
 }
 
 size_t os_udp_send(int fd, const struct os_datagram *datagrams, size_t n) {

@@ -28,6 +28,9 @@ struct os_datagram {
 /* Non-blocking, close-on-exec, with kernel receive times and, where the system lets us, receive_buffer bytes of room and
  * the traffic class EF (expedited forwarding). IPv6 sockets take IPv6 only. */
 int os_udp_open(int family, int receive_buffer);
+/* For a socket that many streams share: `buffer` bytes of room both ways, beyond the system's limit where we have the right
+ * to, and an IPv6 socket takes IPv4 as well, in mapped addresses (RFC 4291, 2.5.5.2). */
+int os_udp_open_shared(int family, int buffer);
 
 /* Sends up to OS_UDP_BATCH; returns how many of the first datagrams went out (0 … n). Fewer than n: errno tells why the
  * next one did not; EAGAIN means the socket is full. */

@@ -7,7 +7,7 @@
 
 #include "base/list.h"
 #include "os/udp.h"
-#include "transport/path.h"
+#include "transport/path_batch.h"
 
 /*
  * Roc's three ports over UDP. The sending end has one socket for all three interfaces, so that one hole in a NAT serves
@@ -48,29 +48,6 @@ static void udp_close(struct path *base) {
     free(udp);
 }
 
-static void count_sent(struct path_counters *counters, const struct os_datagram *sent, size_t n) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < n; i++)
-        bytes += sent[i].size;
-    atomic_fetch_add_explicit(&counters->packets_sent, n, memory_order_relaxed);
-    atomic_fetch_add_explicit(&counters->bytes_sent, bytes, memory_order_relaxed);
-}
-
-static void send_batch(struct path *path, int fd, const struct os_datagram *datagrams, size_t n) {
-    while (n > 0) {
-        size_t sent = os_udp_send(fd, datagrams, n);
-        count_sent(&path->counters, datagrams, sent);
-        size_t dropped = 0;
-        /* A full socket takes no more now; any other reason (no route, a firewall) concerns one datagram. After a partly
-         * successful call only the next one tells the reason. */
-        if (sent == 0)
-            dropped = errno == EAGAIN || errno == ENOBUFS ? n : 1;
-        atomic_fetch_add_explicit(&path->counters.send_dropped, dropped, memory_order_relaxed);
-        datagrams += sent + dropped;
-        n -= sent + dropped;
-    }
-}
-
 static void udp_send(struct path *base, const struct packet *packets, size_t n) {
     struct path_udp *udp = udp_of(base);
     int fd = udp->fd[udp->sending ? MEDIA_SOURCE : MEDIA_CONTROL];
@@ -87,11 +64,11 @@ static void udp_send(struct path *base, const struct packet *packets, size_t n) 
             .addr_len = path_address_len(remote),
         };
         if (n_batch == OS_UDP_BATCH) {
-            send_batch(base, fd, batch, n_batch);
+            path_send_batch(base, fd, batch, n_batch);
             n_batch = 0;
         }
     }
-    send_batch(base, fd, batch, n_batch);
+    path_send_batch(base, fd, batch, n_batch);
 }
 
 /* Feedback is taken from the host we send to. A group has no address of its own: anybody in it may answer. */
