@@ -185,6 +185,33 @@ enum err stream_check(const struct stream_spec *spec, struct stream_sides *ret, 
     return ERR_OK;
 }
 
+static void resolve_self(struct connection *connection, const char *self_uid) {
+    struct uri_endpoint uri;
+    char *text = connection->endpoint.endpoint_uri;
+    if (connection->connection_type == CONNECTION_TYPE_ENDPOINT && uri_parse_endpoint(text, &uri, nullptr) == ERR_OK)
+        snprintf(text, sizeof connection->endpoint.endpoint_uri, "/peers/%s/endpoints/%s",
+                 uri.is_self ? self_uid : uri.peer_uid, uri.endpoint_uid);
+}
+
+void stream_resolve_self(struct stream_spec *spec, const char *self_uid) {
+    resolve_self(&spec->source, self_uid);
+    resolve_self(&spec->destination, self_uid);
+}
+
+enum err stream_owner(const struct stream_spec *spec, const char *self_uid, char ret_peer_uid[static UID_SIZE],
+                      struct err_info *reterr) {
+    bool of_source = spec->destination.connection_type != CONNECTION_TYPE_ENDPOINT;
+    const struct connection *connection = of_source ? &spec->source : &spec->destination;
+    struct uri_endpoint uri = {.is_self = true};
+    if (connection->connection_type == CONNECTION_TYPE_ENDPOINT) {
+        enum err err = uri_parse_endpoint(connection->endpoint.endpoint_uri, &uri, reterr);
+        if (err)
+            return at(reterr, err, of_source, "endpoint_uri");
+    }
+    snprintf(ret_peer_uid, UID_SIZE, "%s", uri.is_self ? self_uid : uri.peer_uid);
+    return ERR_OK;
+}
+
 enum err stream_check_direction(bool as_source, const char *endpoint_uid, enum stream_direction direction,
                                 struct err_info *reterr) {
     if (direction == STREAM_DIRECTION_DUPLEX || (direction == STREAM_DIRECTION_INPUT) == as_source)

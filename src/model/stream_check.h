@@ -28,6 +28,13 @@ struct stream_sides {
 
 enum err stream_check(const struct stream_spec *spec, struct stream_sides *ret, struct err_info *reterr);
 
+/* Puts the real uid in the place of `self` in the URIs of both sides; what is no URI of an endpoint stays as it is. */
+void stream_resolve_self(struct stream_spec *spec, const char *self_uid);
+/* The peer that owns the stream: that of the destination endpoint, or of the source where the destination is external.
+ * `self_uid` stands for `self`, and owns what has no endpoint. ERR_INVALID: a URI is none. */
+enum err stream_owner(const struct stream_spec *spec, const char *self_uid, char ret_peer_uid[static UID_SIZE],
+                      struct err_info *reterr);
+
 /* Which way an endpoint goes that a stream names: what is a source must give sound, what is a destination take it.
  * ERR_INVALID. */
 enum err stream_check_direction(bool as_source, const char *endpoint_uid, enum stream_direction direction,

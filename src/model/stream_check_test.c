@@ -185,10 +185,57 @@ static void two_streams_do_not_listen_at_one_port(void **) {
     assert_int_equal(stream_check_ports(&sends, UID_B, "", &mine, &info), ERR_OK);
 }
 
+#define OWN           "peer00-peer00-peer00"
+#define AT(peer, uid) "{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/" peer "/endpoints/" uid "\"}"
+
+static void self_becomes_a_real_uid(void **) {
+    struct stream_spec s = spec(SIDE_A, AT(UID_B, UID_B), "");
+    stream_resolve_self(&s, OWN);
+    assert_string_equal(s.source.endpoint.endpoint_uri, "/peers/" OWN "/endpoints/" UID_A);
+    assert_string_equal(s.destination.endpoint.endpoint_uri, "/peers/" UID_B "/endpoints/" UID_B);
+    s = spec(PLAIN, SIDE_B, "");
+    struct connection before = s.source;
+    stream_resolve_self(&s, OWN);
+    assert_memory_equal(&s.source, &before, sizeof before);
+    s = spec(AT("nobody", UID_A), SIDE_B, "");
+    stream_resolve_self(&s, OWN);
+    assert_string_equal(s.source.endpoint.endpoint_uri, "/peers/nobody/endpoints/" UID_A);
+}
+
+static void the_owner_is_the_peer_of_the_destination(void **) {
+    static const struct {
+        const char *source, *destination, *owner;
+    } CASES[] = {
+        {SIDE_A, SIDE_B, OWN},
+        {AT(UID_A, UID_A), SIDE_B, OWN},
+        {SIDE_A, AT(UID_B, UID_B), UID_B},
+        {AT(UID_A, UID_A), AT(UID_B, UID_B), UID_B},
+        {AT(UID_A, UID_A), PLAIN, UID_A},
+        {SIDE_A, PLAIN, OWN},
+        {PLAIN, AT(UID_B, UID_B), UID_B},
+        {PLAIN, PLAIN, OWN}, /* to be refused there */
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct stream_spec s = spec(CASES[i].source, CASES[i].destination, "");
+        char owner[UID_SIZE];
+        assert_int_equal(stream_owner(&s, OWN, owner, nullptr), ERR_OK);
+        assert_string_equal(owner, CASES[i].owner);
+    }
+    struct stream_spec s = spec(SIDE_A, AT("nobody", UID_B), "");
+    char owner[UID_SIZE];
+    struct err_info info = {};
+    assert_int_equal(stream_owner(&s, OWN, owner, &info), ERR_INVALID);
+    assert_string_equal(info.pointer, "/destination/endpoint_uri");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_streams_are_taken_apart),          cmocka_unit_test(what_does_not_fit_is_refused),
-        cmocka_unit_test(addresses_are_checked_here_as_well),    cmocka_unit_test(sound_goes_one_way),
+        cmocka_unit_test(self_becomes_a_real_uid),
+        cmocka_unit_test(the_owner_is_the_peer_of_the_destination),
+        cmocka_unit_test(good_streams_are_taken_apart),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(addresses_are_checked_here_as_well),
+        cmocka_unit_test(sound_goes_one_way),
         cmocka_unit_test(two_streams_do_not_listen_at_one_port),
     };
     return cmocka_run_group_tests_name("stream-check", tests, nullptr, nullptr);
