@@ -13,8 +13,8 @@
 constexpr size_t API_SUBSCRIBERS_MAX = 256;
 
 /* The statuses that are counted apart; others count as the last, 0. */
-#define API_COUNTED_STATUSES {200, 201, 204, 400, 403, 404, 405, 409, 412, 413, 415, 421, 429, 500, 503, 507, 0}
-constexpr size_t API_COUNTED_STATUSES_N = 17;
+#define API_COUNTED_STATUSES {200, 201, 204, 400, 403, 404, 405, 409, 412, 413, 415, 421, 422, 429, 500, 503, 507, 0}
+constexpr size_t API_COUNTED_STATUSES_N = 18;
 
 struct api {
     struct orchestrator *orchestrator;

@@ -28,7 +28,8 @@
     X(ERR_GENERATION, 412, "generation_mismatch", "The object has changed since it was read") \
     X(ERR_TOO_LARGE, 413, "too_large", "The request is too large") \
     X(ERR_MEDIA_TYPE, 415, "unsupported_media_type", "The body must be JSON") \
-    X(ERR_MISDIRECTED, 421, "misdirected_request", "The Host header names another server") \
+    X(ERR_MISDIRECTED, 421, "misdirected_request", "The request belongs to another server") \
+    X(ERR_IDEMPOTENCY, 422, "idempotency_mismatch", "The Idempotency-Key stands for another request") \
     X(ERR_LIMIT, 429, "limit_reached", "A limit is reached") \
     X(ERR_INTERNAL, 500, "internal", "rocd failed") \
     X(ERR_NO_MEMORY, 500, "no_memory", "Out of memory") \
@@ -36,6 +37,7 @@
     X(ERR_DENIED, 500, "permission_denied", "The system refused access") \
     X(ERR_BUSY, 503, "busy", "The resource is in use") \
     X(ERR_UNAVAILABLE, 503, "unavailable", "Not available at present") \
+    X(ERR_PEER_UNREACHABLE, 503, "peer_unreachable", "The peer that owns this cannot be reached") \
     X(ERR_STORAGE, 507, "storage_failed", "The change could not be stored")
 
 enum [[nodiscard]] err {
