@@ -19,6 +19,7 @@ constexpr int64_t STOP_POLL_NS = 5 * NS_PER_MS;
 struct orchestrator {
     struct log log;
     struct loop *loop;
+    struct links *links; /* borrowed; nullptr: a site of one */
     struct drivers drivers;
     struct events *events; /* owned */
     struct registry registry;
@@ -37,6 +38,7 @@ enum err orchestrator_create(const struct orchestrator_config *config, struct or
     o->log = config->log;
     o->log.topic = "core";
     o->loop = config->loop;
+    o->links = config->links;
     uint32_t epoch; /* tells cursors of this run from those of the last */
     crypto_random(&epoch, sizeof epoch);
     enum err err = drivers_init(&o->drivers, config->host, config->drivers, reterr);
@@ -155,6 +157,11 @@ void orchestrator_watch_meters(struct orchestrator *o, bool watched) {
     reconcile_watch_meters(&o->reconcile, watched);
 }
 
+void orchestrator_watch_remote_meters(struct orchestrator *o, bool watched) {
+    if (o->registry.remote)
+        remote_watch_meters(o->registry.remote, watched);
+}
+
 static void add_reason(struct ready *ready, const char *name, const char *reason, const char *message) {
     if (ready->n_reasons == sizeof ready->reasons / sizeof *ready->reasons)
         return;
@@ -194,6 +201,43 @@ void orchestrator_show_peer(const struct orchestrator *o, struct peer *ret) {
 
 bool orchestrator_show_driver(const struct orchestrator *o, size_t index, struct driver *ret) {
     return drivers_show(&o->drivers, index, ret);
+}
+
+/* ---- what other peers have ---- */
+
+struct links *orchestrator_links(const struct orchestrator *o) {
+    return o->links;
+}
+
+const struct remote_peer *orchestrator_remote_peer(const struct orchestrator *o, const char *uid) {
+    return remote_peer(o->registry.remote, uid);
+}
+
+const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *o, const char *uid) {
+    return remote_endpoint(o->registry.remote, uid);
+}
+
+const struct remote_stream *orchestrator_remote_stream(const struct orchestrator *o, const char *uid) {
+    return remote_stream(o->registry.remote, uid);
+}
+
+const struct remote_peer *orchestrator_next_remote_peer(const struct orchestrator *o,
+                                                        const struct remote_peer *previous) {
+    return remote_next_peer(o->registry.remote, previous);
+}
+
+const struct remote_endpoint *orchestrator_next_remote_endpoint(const struct orchestrator *o,
+                                                                const struct remote_endpoint *previous) {
+    return remote_next_endpoint(o->registry.remote, previous);
+}
+
+const struct remote_stream *orchestrator_next_remote_stream(const struct orchestrator *o,
+                                                            const struct remote_stream *previous) {
+    return remote_next_stream(o->registry.remote, previous);
+}
+
+void orchestrator_show_remote_peer(const struct orchestrator *, const struct remote_peer *peer, struct peer *ret) {
+    remote_show_peer(peer, ret);
 }
 
 /* ---- writes ---- */

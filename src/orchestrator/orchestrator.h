@@ -19,6 +19,9 @@ struct events;
 struct links;
 struct loop;
 struct media_port;
+struct remote_endpoint;
+struct remote_peer;
+struct remote_stream;
 struct roster;
 struct store;
 
@@ -114,6 +117,8 @@ const struct registry_stream *orchestrator_next_stream(const struct orchestrator
 void orchestrator_refresh(struct orchestrator *orchestrator);
 /* Meter events are made (≤ 10 Hz) while somebody watches. */
 void orchestrator_watch_meters(struct orchestrator *orchestrator, bool watched);
+/* Those of other peers are asked for while somebody watches them. Whom another peer asks for ours is not watching theirs. */
+void orchestrator_watch_remote_meters(struct orchestrator *orchestrator, bool watched);
 
 /* Ready to serve and to play? Fills the reasons of /readyz. */
 void orchestrator_ready(const struct orchestrator *orchestrator, struct ready *ret);
@@ -126,6 +131,24 @@ void orchestrator_show_stream(const struct orchestrator *orchestrator, const str
 void orchestrator_show_peer(const struct orchestrator *orchestrator, struct peer *ret);
 /* The driver at this position of the list, enabled ones only; false: past the end. */
 bool orchestrator_show_driver(const struct orchestrator *orchestrator, size_t index, struct driver *ret);
+
+/* ---- what other peers have: see registry/remote.h ---- */
+
+/* nullptr: a site of one */
+struct links *orchestrator_links(const struct orchestrator *orchestrator);
+/* nullptr: no such object */
+const struct remote_peer *orchestrator_remote_peer(const struct orchestrator *orchestrator, const char *uid);
+const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *orchestrator, const char *uid);
+const struct remote_stream *orchestrator_remote_stream(const struct orchestrator *orchestrator, const char *uid);
+/* In no particular order; previous = nullptr gives the first, nullptr is the end. */
+const struct remote_peer *orchestrator_next_remote_peer(const struct orchestrator *orchestrator,
+                                                        const struct remote_peer *previous);
+const struct remote_endpoint *orchestrator_next_remote_endpoint(const struct orchestrator *orchestrator,
+                                                                const struct remote_endpoint *previous);
+const struct remote_stream *orchestrator_next_remote_stream(const struct orchestrator *orchestrator,
+                                                            const struct remote_stream *previous);
+void orchestrator_show_remote_peer(const struct orchestrator *orchestrator, const struct remote_peer *peer,
+                                   struct peer *ret);
 
 /* ---- writes ---- */
 

@@ -306,7 +306,9 @@ void fake_world_start(struct fake_world *world) {
                                                .peer_name = "Test",
                                                .version = "1",
                                                .roc_port_min = 20000,
-                                               .roc_port_max = 20009};
+                                               .roc_port_max = 20009,
+                                               .links = world->peer_links,
+                                               .roster = world->roster};
     enum err err = orchestrator_create(&config, &world->orchestrator, &info);
     if (!err)
         err = orchestrator_start(world->orchestrator, &info);
@@ -377,10 +379,11 @@ struct stream_spec fake_stream_spec(const char *json) {
 
 struct stream_spec fake_stream_between(const char *source_uid, const char *destination_uid) {
     char json[512];
-    snprintf(json, sizeof json,
-             "{\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/self/endpoints/%s\"},"
-             "\"destination\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/self/endpoints/%s\"}}",
-             source_uid, destination_uid);
+    snprintf(
+        json, sizeof json,
+        "{\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/peer00-peer00-peer00/endpoints/%s\"},"
+        "\"destination\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/peer00-peer00-peer00/endpoints/%s\"}}",
+        source_uid, destination_uid);
     return fake_stream_spec(json);
 }
 

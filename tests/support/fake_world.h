@@ -39,6 +39,8 @@ struct fake_world {
     struct audio_host host;
     struct orchestrator *orchestrator;
     bool without_engine;
+    struct links *peer_links;    /* see fake_links.h; nullptr: a site of one */
+    const struct roster *roster; /* may be nullptr */
 
     /* What they shall answer. ERR_OK: all is well */
     enum err file_error; /* availability and opening of files */

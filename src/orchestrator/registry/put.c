@@ -235,11 +235,13 @@ static enum err check_stream(const struct registry *registry, const char *uid, c
     return err;
 }
 
-enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *spec,
+enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *wanted,
                              const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],
                              orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     const struct stream_entry *present = *uid ? registry_stream(registry, uid) : nullptr;
     _cleanup_(change_finish) struct change change = {.generation = present ? present->object.generation + 1 : 1};
+    struct stream_spec spec = *wanted;
+    stream_resolve_self(&spec, registry->self.uid);
     enum err err = check_serving(registry, reterr);
     if (!err)
         err = choose_uid("stream", uid, change.uid, reterr);
@@ -250,13 +252,13 @@ enum err registry_put_stream(struct registry *registry, const char *uid, const s
             err_set(reterr, ERR_LIMIT,
                     "there are %zu streams already, as many as LIMIT_STREAMS allows: remove one first", LIMIT_STREAMS);
     if (!err)
-        err = check_stream(registry, change.uid, spec, reterr);
+        err = check_stream(registry, change.uid, &spec, reterr);
     if (!err)
-        err = stored_stream_encode(spec, grant, &change.json, &change.len, reterr);
+        err = stored_stream_encode(&spec, grant, &change.json, &change.len, reterr);
     if (!err)
         err = change_begin(&change, registry, STORE_STREAM, done, arg, reterr);
     if (!err)
-        err = registry_set_stream(registry, change.uid, change.generation, spec, grant, reterr);
+        err = registry_set_stream(registry, change.uid, change.generation, &spec, grant, reterr);
     if (err)
         return err;
     memcpy(ret_uid, change.uid, UID_SIZE);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "model/roster.h"
 #include "orchestrator/registry/endpoints.h"
 #include "orchestrator/registry/show.h"
 #include "orchestrator/registry/stored_stream.h"
@@ -229,6 +230,8 @@ static enum err set_from_json(struct registry *registry, enum store_kind kind, c
         return err ? err : registry_set_endpoint(registry, uid, generation, &endpoint, reterr);
     case STORE_STREAM:
         err = stored_stream_decode(json, len, &stream, reterr);
+        if (!err) /* earlier versions kept `self` as it was given */
+            stream_resolve_self(&stream.spec, registry->self.uid);
         return err ? err
                    : registry_set_stream(registry, uid, generation, &stream.spec,
                                          stream.has_grant ? &stream.grant : nullptr, reterr);
@@ -293,7 +296,12 @@ static void fill_peer(struct registry *registry, const struct orchestrator_confi
     snprintf(info->spec.name, sizeof info->spec.name, "%s",
              config->peer_name && *config->peer_name ? config->peer_name : "rocd");
     registry->configured = info->spec;
+    info->self = true;
+    info->has_role = info->has_last_seen = info->has_reason = info->has_signaling_address = PRESENCE_NULL;
     info->state = PEER_STATE_ONLINE;
+    char now[CLOCK_TEXT_SIZE];
+    now_text(registry, now);
+    snprintf(info->since, sizeof info->since, "%s", now);
     info->has_address = config->address && *config->address ? PRESENCE_VALUE : PRESENCE_NULL;
     snprintf(info->address, sizeof info->address, "%s", config->address ? config->address : "");
     info->has_node_id = config->node_id ? PRESENCE_VALUE : PRESENCE_NULL;
@@ -329,12 +337,16 @@ enum err registry_init(struct registry *registry, const struct orchestrator_conf
     if (!uid_is_valid(config->peer_uid))
         return err_set(reterr, ERR_INTERNAL, "the uid of this peer is not valid");
     fill_peer(registry, config);
+    if (config->roster && config->roster->n > 0 &&
+        !(registry->remote = remote_create(registry, config->links, config->roster)))
+        return err_set(reterr, ERR_NO_MEMORY, "no memory for what other peers have");
     return ERR_OK;
 }
 
 void registry_finish(struct registry *registry) {
     if (!registry->loop)
         return;
+    remote_destroy(registry->remote);
     loop_timer_stop(registry->loop, &registry->bury);
     endpoints_stop(registry);
     bury(registry);

@@ -8,6 +8,7 @@
 #include "orchestrator/registry/drivers.h"
 #include "orchestrator/registry/events.h"
 #include "orchestrator/registry/level.h"
+#include "orchestrator/registry/remote.h"
 #include "orchestrator/registry/writes.h"
 
 /*
@@ -42,6 +43,10 @@ struct registry_listener {
     void (*stream_changed)(void *arg, const char *uid);
     /* Not the spec but what endpoints.c found out about it. */
     void (*endpoint_availability_changed)(void *arg, const char *uid);
+    /* Another peer: its link went up or down, or it has been restarted. May be nullptr, like the next. */
+    void (*peer_changed)(void *arg, const char *peer_uid);
+    /* An endpoint of another peer came, went or changed: remote_endpoint() tells how it is now. */
+    void (*remote_endpoint_changed)(void *arg, const char *peer_uid, const char *endpoint_uid);
 };
 
 struct registry {
@@ -61,6 +66,7 @@ struct registry {
     struct list dead_endpoints, dead_streams; // the same links: removed in this turn of the loop
     struct loop_timer bury;
     struct writes writes;
+    struct remote *remote; /* owned: what other peers have; nullptr: a site of one */
     struct loop_timer probe_timer;
     size_t n_probes;     /* under way */
     uint64_t next_probe; /* whose turn it is among the idle ones */

@@ -401,6 +401,9 @@ static void test_streams_of_older_versions_are_read(void **state) {
     const struct registry_stream *stream = orchestrator_stream(w->orchestrator, "stream-000000-000001");
     assert_non_null(stream);
     assert_string_equal(stream->spec.display_name, "Old");
+    char uri[64]; /* `self` is not kept any more */
+    snprintf(uri, sizeof uri, "/peers/peer00-peer00-peer00/endpoints/%s", source);
+    assert_string_equal(stream->spec.source.endpoint.endpoint_uri, uri);
     assert_int_equal(stream->generation, 3);
     assert_false(stream->has_grant);
 }

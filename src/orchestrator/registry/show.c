@@ -41,9 +41,13 @@ static void side_name(const struct registry *registry, const struct stream_side 
     char name[LIMIT_NAME + 1];
     const struct endpoint_entry *endpoint =
         side->is_endpoint ? registry_endpoint(registry, side->endpoint.endpoint_uid) : nullptr;
+    const struct remote_endpoint *other =
+        side->is_endpoint && !endpoint ? remote_endpoint(registry->remote, side->endpoint.endpoint_uid) : nullptr;
     if (endpoint) {
         endpoint_name(&endpoint->object.spec, name);
         snprintf(ret, 320, "%s", name);
+    } else if (other) {
+        snprintf(ret, 320, "%s", other->display_name);
     } else if (side->is_endpoint) {
         snprintf(ret, 320, "%s", side->endpoint.endpoint_uid);
     } else {

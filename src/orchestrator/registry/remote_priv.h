@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include "base/log.h"
+#include "base/map.h"
+#include "orchestrator/registry/registry.h"
+#include "signaling/links.h"
+
+/*
+ * The inside of the mirror: remote.c asks (when, whom, again), remote_objects.c reads what comes and keeps it.
+ *
+ * Threads: core.
+ */
+struct remote {
+    struct log log;
+    struct registry *registry;
+    struct links *links;     /* borrowed; nullptr: none */
+    struct map peers_by_uid; // struct remote_peer
+    struct list peers;       // struct remote_peer::link, owned
+    struct map endpoints_by_uid, streams_by_uid;
+    struct list endpoints; // struct remote_endpoint::object.link, owned
+    struct list streams;   // struct remote_stream::object.link, owned
+    bool watched;          /* meters are */
+};
+
+/* One line of the log in ten seconds for each peer. */
+void remote_complain(struct remote_peer *peer, const char *uid, const struct err_info *info);
+void remote_announce_peer(struct remote_peer *peer);
+
+/* The body of GET /state: takes the place of all that was known of the peer, and sets its cursor. What the peer may not
+ * claim is left out. ERR_MALFORMED, ERR_INVALID, ERR_NO_MEMORY: nothing can be made of it. */
+enum err remote_take_state(struct remote_peer *peer, const char *json, size_t len, struct err_info *reterr);
+/* An error: what is known of the peer is no longer what it is, ask anew. */
+enum err remote_take_event(struct remote_peer *peer, const struct links_event *event, struct err_info *reterr);
+void remote_take_meter(struct remote_peer *peer, const struct links_event *event);
+void remote_objects_finish(struct remote *remote);
