@@ -6,10 +6,12 @@
 #include "base/list.h"
 #include "transport/media_port_priv.h"
 #include "transport/path_batch.h"
+#include "transport/rtp.h"
 #include "transport/seal/seal.h"
 
-/* Of the stream with the most packets: 16-bit stereo at 48 kHz with as much repair as sound, some 330 kB a second. */
-constexpr size_t SOUND_BYTES = 128 * 1024; /* 400 ms */
+constexpr size_t SOUND_BYTES = 128 * 1024; /* 400 ms of stereo at 48 kHz with repair */
+constexpr size_t SOUND_BYTES_MAX = 4 << 20;
+constexpr int64_t ROOM_NS = 380'000'000; /* what a ring of a power of two bytes holds of the usual streams */
 constexpr size_t FEEDBACK_BYTES = 8 * 1024;
 /* Datagrams opened in vain in one receive(): a flood with wrong tags costs no more than about a hundred microseconds a tick,
  * and is still taken away faster than it can well be sent. */
@@ -152,6 +154,18 @@ static void set_keys(struct path_sealed *sealed, uint32_t other_link, const stru
     atomic_store_explicit(&sealed->answered, true, memory_order_release);
 }
 
+/* Bytes of an inbox that holds what comes within ROOM_NS. */
+static size_t room_for(const struct codec_settings *settings) {
+    constexpr size_t AROUND = offsetof(struct media_record, data) + SEAL_OVERHEAD + RTP_HEADER_SIZE + 8;
+    if (!settings || settings->packet_length_ns <= 0)
+        return SOUND_BYTES;
+    size_t n = (size_t)(ROOM_NS / settings->packet_length_ns);
+    if (settings->fec_source_packets > 0)
+        n += n * settings->fec_repair_packets / settings->fec_source_packets;
+    size_t bytes = n * (codec_payload_bytes(settings) + AROUND);
+    return bytes < SOUND_BYTES_MAX ? bytes : SOUND_BYTES_MAX;
+}
+
 enum err path_sealed_open(const struct path_sealed_config *config, struct path **ret, struct err_info *reterr) {
     if (config->own_link == 0)
         return err_set(reterr, ERR_LIMIT, "all %zu links of the media port are taken; end other streams first",
@@ -167,8 +181,8 @@ enum err path_sealed_open(const struct path_sealed_config *config, struct path *
     struct path_sealed *sealed = aligned_alloc(alignof(struct path_sealed), sizeof *sealed);
     if (sealed)
         *sealed = (struct path_sealed){.path.ops = &sealed_ops, .port = config->port, .sending = config->sending};
-    if (!sealed ||
-        !media_inbox_init(&sealed->inbox, config->own_link, config->sending ? FEEDBACK_BYTES : SOUND_BYTES)) {
+    if (!sealed || !media_inbox_init(&sealed->inbox, config->own_link,
+                                     config->sending ? FEEDBACK_BYTES : room_for(config->settings))) {
         free(sealed);
         media_port_release_link(config->port, config->own_link);
         return err_set(reterr, ERR_NO_MEMORY, "no memory for a sealed path");

@@ -121,27 +121,58 @@ static void what_comes_before_the_answer_is_kept(void **) {
     media_port_close(to);
 }
 
-static void the_newest_are_dropped_when_nobody_fetches_them(void **) {
-    struct rig rig = rig_at("127.0.0.1", "127.0.0.1", "127.0.0.1");
-    struct path *receiver = rig.link.receiver;
+/* About 400 ms of a stream are kept, whatever it is, and not many times as much. */
+static void assert_room(const char *encoding_name, int64_t packet_length_ns, uint32_t n_source, uint32_t n_repair) {
+    const struct codec_encoding *encoding = codec_encoding_by_name(encoding_name);
+    struct codec_settings settings = {.wire_rate_hz = encoding->rate_hz,
+                                      .wire_channels = encoding->n_channels,
+                                      .fec_source_packets = n_source,
+                                      .fec_repair_packets = n_repair,
+                                      .packet_length_ns = packet_length_ns};
+    bool is_default = strcmp(encoding_name, "l16/48000/2") == 0;
+    struct rig rig = {.from = port_at("127.0.0.1"), .to = port_at("127.0.0.1")};
+    struct path_sealed_config config = {
+        .port = rig.to, .own_link = media_port_reserve_link(rig.to), .settings = is_default ? nullptr : &settings};
+    crypto_random(&config.keys, sizeof config.keys);
+    config.other_link = 1;
+    struct path *receiver = sealed_path(&config);
+    config.other_link = config.own_link;
+    config.own_link = media_port_reserve_link(rig.from);
+    config.port = rig.from;
+    config.sending = true;
+    config.remote = address_of("127.0.0.1", media_port_number(rig.to));
+    struct path *sender = sealed_path(&config);
     struct packet got;
+    uint16_t len = (uint16_t)(codec_payload_bytes(&settings) + 18);
     uint32_t n = 0;
     while (counters_of(rig.to).overflowed < 5) {
         uint64_t received = counters_of(rig.to).received;
-        send_one(rig.link.sender, n++, MEDIA_SOURCE, 978);
+        send_one(sender, n++, MEDIA_SOURCE, len);
         UNTIL(counters_of(rig.to).received == received + 1);
     }
     uint32_t n_kept = n - 5;
-    assert_in_range(n_kept, 311 * 4 / 10, 311 / 2); /* 400 ms of a stream with FEC */
+    int64_t kept_ns = n_kept * packet_length_ns * n_source / (n_source + n_repair);
+    assert_in_range(kept_ns, 380 * NS_PER_MS, 900 * NS_PER_MS);
     assert_int_equal(seal_counters_of(receiver).overflowed, 5);
     for (uint32_t i = 0; i < n_kept; i++) {
         assert_int_equal(receiver->ops->receive(receiver, &got, 1), 1);
-        assert_packet(&got, i, MEDIA_SOURCE, 978);
+        assert_packet(&got, i, MEDIA_SOURCE, len);
     }
     assert_int_equal(receiver->ops->receive(receiver, &got, 1), 0);
-    send_one(rig.link.sender, n, MEDIA_SOURCE, 978);
-    receive_one(receiver, n, MEDIA_SOURCE, 978);
-    rig_close(&rig);
+    send_one(sender, n, MEDIA_SOURCE, len);
+    receive_one(receiver, n, MEDIA_SOURCE, len);
+    sender->ops->close(sender);
+    receiver->ops->close(receiver);
+    media_port_close(rig.from);
+    media_port_close(rig.to);
+}
+
+static void the_newest_are_dropped_when_nobody_fetches_them(void **) {
+    assert_room("l16/48000/2", 5 * NS_PER_MS, 18, 10);
+    assert_room("l16/48000/2", 5 * NS_PER_MS / 2, 10, 5);
+    assert_room("l16/48000/1", 5 * NS_PER_MS, 18, 10);
+    assert_room("l16/48000/16", 5 * NS_PER_MS / 8, 18, 10);
+    assert_room("l16/8000/1", 10 * NS_PER_MS, 18, 0);
 }
 
 /* ---- a relay in between ---- */

@@ -85,6 +85,9 @@ struct path_sealed_config {
     uint32_t other_link;       /* what we send carries it; receiving end: 0 until path_sealed_answer() */
     struct seal_keys keys;     /* unused by a receiving end until path_sealed_answer() */
     union path_address remote; /* where the sending end sends to; AF_UNSPEC at a receiving end: learnt */
+    /* What comes to a receiving end, so that there is room for about 400 ms of it. Borrowed for the call; nullptr: 16-bit stereo
+     * at 48 kHz. */
+    const struct codec_settings *settings;
 };
 
 /* Takes own_link (also on failure). ERR_LIMIT: it is 0. ERR_INVALID: the port's socket cannot send to `remote`. */
