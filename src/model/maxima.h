@@ -13,6 +13,8 @@
  */
 constexpr size_t LIMIT_ENDPOINTS = 256;
 constexpr size_t LIMIT_STREAMS = 256;
+constexpr size_t LIMIT_ATTACHMENTS = 256;   /* of other peers' streams */
+constexpr size_t LIMIT_TOMBSTONES = 4096;   /* streams removed lately; the oldest is forgotten for the next */
 constexpr size_t LIMIT_NAME = 128;          /* bytes of UTF-8 */
 constexpr size_t LIMIT_URI = 320;           /* bytes */
 constexpr size_t LIMIT_HOST = 253;          /* bytes: the longest DNS name */

@@ -212,6 +212,15 @@ enum err stream_owner(const struct stream_spec *spec, const char *self_uid, char
     return ERR_OK;
 }
 
+static void locate(struct stream_side *side, const char *self_uid) {
+    side->is_remote = side->is_endpoint && !side->endpoint.is_self && strcmp(side->endpoint.peer_uid, self_uid) != 0;
+}
+
+void stream_sides_locate(struct stream_sides *sides, const char *self_uid) {
+    locate(&sides->source, self_uid);
+    locate(&sides->destination, self_uid);
+}
+
 enum err stream_check_direction(bool as_source, const char *endpoint_uid, enum stream_direction direction,
                                 struct err_info *reterr) {
     if (direction == STREAM_DIRECTION_DUPLEX || (direction == STREAM_DIRECTION_INPUT) == as_source)

@@ -16,6 +16,7 @@
 /* A spec taken apart; valid once stream_check() has said ERR_OK. */
 struct stream_side {
     bool is_endpoint;
+    bool is_remote; /* of another peer; set by stream_sides_locate() */
     struct uri_endpoint endpoint;
     /* external: */
     struct uri_roc uri[URI_N_ROLES];
@@ -34,6 +35,13 @@ void stream_resolve_self(struct stream_spec *spec, const char *self_uid);
  * `self_uid` stands for `self`, and owns what has no endpoint. ERR_INVALID: a URI is none. */
 enum err stream_owner(const struct stream_spec *spec, const char *self_uid, char ret_peer_uid[static UID_SIZE],
                       struct err_info *reterr);
+
+/* Tells which endpoints are those of other peers. */
+void stream_sides_locate(struct stream_sides *sides, const char *self_uid);
+/* An endpoint of this peer? */
+static inline bool stream_side_is_here(const struct stream_side *side) {
+    return side->is_endpoint && !side->is_remote;
+}
 
 /* Which way an endpoint goes that a stream names: what is a source must give sound, what is a destination take it.
  * ERR_INVALID. */

@@ -24,7 +24,8 @@ static enum err check_channel_map(const struct stream_settings *settings, const 
 enum err link_settings_derive(const struct stream_spec *spec, const struct stream_sides *sides,
                               struct codec_settings *ret, struct err_info *reterr) {
     struct stream_settings settings = spec->settings;
-    bool internal = sides->source.is_endpoint && sides->destination.is_endpoint;
+    bool internal = stream_side_is_here(&sides->source) && stream_side_is_here(&sides->destination);
+    bool between_peers = sides->source.is_remote || sides->destination.is_remote;
     if (internal) {
         settings.fec = FEC_CODE_NONE;
         settings.has_fec_block_source_packets = settings.has_fec_block_repair_packets = PRESENCE_ABSENT;
@@ -36,7 +37,7 @@ enum err link_settings_derive(const struct stream_spec *spec, const struct strea
     if (err)
         return err;
     const struct stream_side *external = sides->source.is_endpoint ? &sides->destination : &sides->source;
-    derived.control = internal || external->has_uri[URI_CONTROL];
+    derived.control = internal || between_peers || external->has_uri[URI_CONTROL];
     *ret = derived;
     return ERR_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "support/fake_world.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,9 +140,14 @@ enum err path_memory_open(struct path **ret_sender, struct path **ret_receiver, 
     return ERR_OK;
 }
 
-enum err path_address_resolve(const char *, uint16_t port, union path_address *ret, struct err_info *) {
-    *ret = (union path_address){.v4 = {.sin_family = AF_INET, .sin_port = port}};
+enum err path_address_resolve(const char *host, uint16_t port, union path_address *ret, struct err_info *) {
+    *ret = (union path_address){.v4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
+    (void)inet_pton(AF_INET, host, &ret->v4.sin_addr); /* names are all the same */
     return ERR_OK;
+}
+
+bool path_address_equal(const union path_address *a, const union path_address *b) {
+    return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr && a->v4.sin_port == b->v4.sin_port;
 }
 
 /* ---- the engine ---- */
@@ -308,7 +314,9 @@ void fake_world_start(struct fake_world *world) {
                                                .roc_port_min = 20000,
                                                .roc_port_max = 20009,
                                                .links = world->peer_links,
-                                               .roster = world->roster};
+                                               .roster = world->roster,
+                                               .media_port = world->media_port,
+                                               .key = world->key};
     enum err err = orchestrator_create(&config, &world->orchestrator, &info);
     if (!err)
         err = orchestrator_start(world->orchestrator, &info);

@@ -187,6 +187,7 @@ enum err registry_set_stream(struct registry *registry, const char *uid, int64_t
     entry->object.spec = *spec;
     entry->object.has_grant = grant;
     entry->object.grant = grant ? *grant : (struct grant){};
+    stream_sides_locate(&sides, registry->self.uid);
     entry->sides = sides;
     if (registry->is_loaded)
         registry->listener->stream_changed(registry->listener_arg, uid);
@@ -217,6 +218,21 @@ static enum err set_peer(struct registry *registry, int64_t generation, const ch
     return ERR_OK;
 }
 
+static enum err set_stream(struct registry *registry, const char *uid, int64_t generation,
+                           const struct stored_stream *stored, struct err_info *reterr) {
+    struct stream_entry *present = registry_stream(registry, uid);
+    if (!stored->is_removed) {
+        tombstones_forget(&registry->tombstones, uid);
+        return registry_set_stream(registry, uid, generation, &stored->spec,
+                                   stored->has_grant ? &stored->grant : nullptr, reterr);
+    }
+    if (present)
+        registry_drop_stream(registry, present);
+    if (!tombstones_add(&registry->tombstones, uid, stored->removed_ms))
+        return err_set(reterr, ERR_NO_MEMORY, "no memory to remember that stream %s was removed", uid);
+    return ERR_OK;
+}
+
 static enum err set_from_json(struct registry *registry, enum store_kind kind, const char *uid, int64_t generation,
                               const char *json, size_t len, struct err_info *reterr) {
     struct endpoint_spec endpoint;
@@ -232,9 +248,7 @@ static enum err set_from_json(struct registry *registry, enum store_kind kind, c
         err = stored_stream_decode(json, len, &stream, reterr);
         if (!err) /* earlier versions kept `self` as it was given */
             stream_resolve_self(&stream.spec, registry->self.uid);
-        return err ? err
-                   : registry_set_stream(registry, uid, generation, &stream.spec,
-                                         stream.has_grant ? &stream.grant : nullptr, reterr);
+        return err ? err : set_stream(registry, uid, generation, &stream, reterr);
     case STORE_N_KINDS:
         break;
     }
@@ -278,6 +292,7 @@ enum err registry_load(struct registry *registry, struct err_info *reterr) {
         return err;
     registry->is_loaded = true;
     endpoints_start(registry);
+    tombstones_start(&registry->tombstones);
     log_info(registry->log, "loaded", LOG_UINT("endpoints", registry->n_endpoints),
              LOG_UINT("streams", registry->n_streams));
     return ERR_OK;
@@ -323,6 +338,8 @@ enum err registry_init(struct registry *registry, const struct orchestrator_conf
                                   .store = config->store,
                                   .events = events,
                                   .drivers = drivers,
+                                  .roster = config->roster,
+                                  .key = config->key,
                                   .listener = listener,
                                   .listener_arg = arg,
                                   .started_ns = loop_now_ns(config->loop)};
@@ -334,6 +351,7 @@ enum err registry_init(struct registry *registry, const struct orchestrator_conf
     registry->bury = (struct loop_timer){.fire = bury, .arg = registry};
     endpoints_init(registry);
     writes_init(&registry->writes, registry->log, config->loop, config->store, on_read_back, registry);
+    tombstones_init(&registry->tombstones, config->loop, &registry->writes);
     if (!uid_is_valid(config->peer_uid))
         return err_set(reterr, ERR_INTERNAL, "the uid of this peer is not valid");
     fill_peer(registry, config);
@@ -349,6 +367,7 @@ void registry_finish(struct registry *registry) {
     remote_destroy(registry->remote);
     loop_timer_stop(registry->loop, &registry->bury);
     endpoints_stop(registry);
+    tombstones_finish(&registry->tombstones);
     bury(registry);
     struct list_link *link;
     while ((link = registry->endpoints.head.next) != &registry->endpoints.head) {

@@ -3,12 +3,14 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "model/roster.h"
 #include "model/stream_check.h"
 #include "orchestrator/orchestrator.h"
 #include "orchestrator/registry/drivers.h"
 #include "orchestrator/registry/events.h"
 #include "orchestrator/registry/level.h"
 #include "orchestrator/registry/remote.h"
+#include "orchestrator/registry/tombstones.h"
 #include "orchestrator/registry/writes.h"
 
 /*
@@ -57,6 +59,8 @@ struct registry {
     struct drivers *drivers;
     const struct registry_listener *listener;
     void *listener_arg;
+    const struct roster *roster;       /* nullptr: a site of one, as below */
+    const struct crypto_sign_key *key; /* signs grants of what is written here */
     struct registry_peer self;
     struct peer_spec configured;                 /* what the peer is called unless REST said otherwise */
     struct map endpoints_by_uid, streams_by_uid; // endpoint_entry, stream_entry
@@ -65,6 +69,7 @@ struct registry {
     size_t n_endpoints, n_streams;
     struct list dead_endpoints, dead_streams; // the same links: removed in this turn of the loop
     struct loop_timer bury;
+    struct tombstones tombstones; /* uids of streams that were removed lately */
     struct writes writes;
     struct remote *remote; /* owned: what other peers have; nullptr: a site of one */
     struct loop_timer probe_timer;

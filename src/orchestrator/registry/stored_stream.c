@@ -15,6 +15,8 @@ static_assert(sizeof((struct attachment_grant *)nullptr)->signature == 2 * CRYPT
 struct extras {
     enum presence has_grant;
     struct attachment_grant grant;
+    enum presence has_removed;
+    int64_t removed_ms;
 };
 
 static const struct schema_member EXTRAS_MEMBERS[] = {
@@ -25,6 +27,12 @@ static const struct schema_member EXTRAS_MEMBERS[] = {
      .count_offset = SCHEMA_NO_OFFSET,
      .size = sizeof(((struct extras *)nullptr)->grant),
      .nested = &attachment_grant_schema},
+    {.name = "removed",
+     .kind = SCHEMA_INT64,
+     .offset = offsetof(struct extras, removed_ms),
+     .presence_offset = offsetof(struct extras, has_removed),
+     .count_offset = SCHEMA_NO_OFFSET,
+     .size = sizeof(((struct extras *)nullptr)->removed_ms)},
 };
 static const struct schema EXTRAS = {.name = "StoredStream",
                                      .size = sizeof(struct extras),
@@ -84,13 +92,21 @@ enum err stored_stream_encode(const struct stream_spec *spec, const struct grant
     return ERR_OK;
 }
 
+enum err stored_stream_encode_removed(int64_t removed_ms, char **ret_json, size_t *ret_len, struct err_info *reterr) {
+    const struct extras extras = {.has_removed = PRESENCE_VALUE, .removed_ms = removed_ms};
+    return schema_encode_text(&EXTRAS, &extras, ret_json, ret_len, reterr);
+}
+
 enum err stored_stream_decode(const char *json, size_t len, struct stored_stream *ret, struct err_info *reterr) {
     struct stored_stream stream = {};
     struct extras extras;
-    enum err err =
-        schema_decode_text(&stream_spec_schema, json, len, SCHEMA_IGNORE_UNKNOWN, &stream.spec, nullptr, reterr);
-    if (!err)
-        err = schema_decode_text(&EXTRAS, json, len, SCHEMA_IGNORE_UNKNOWN, &extras, nullptr, reterr);
+    enum err err = schema_decode_text(&EXTRAS, json, len, SCHEMA_IGNORE_UNKNOWN, &extras, nullptr, reterr);
+    if (err)
+        return err;
+    stream.is_removed = extras.has_removed == PRESENCE_VALUE;
+    stream.removed_ms = extras.removed_ms;
+    if (!stream.is_removed)
+        err = schema_decode_text(&stream_spec_schema, json, len, SCHEMA_IGNORE_UNKNOWN, &stream.spec, nullptr, reterr);
     if (!err && extras.has_grant == PRESENCE_VALUE) {
         stream.has_grant = true;
         err = stored_stream_read_grant(&extras.grant, &stream.grant, reterr);

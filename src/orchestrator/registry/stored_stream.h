@@ -12,6 +12,8 @@
  * Pure. Threads: any.
  */
 struct stored_stream {
+    bool is_removed;    /* a tombstone, which has no spec */
+    int64_t removed_ms; /* wall clock, milliseconds since 1970 */
     struct stream_spec spec;
     bool has_grant;
     struct grant grant;
@@ -20,6 +22,8 @@ struct stored_stream {
 /* `grant` may be nullptr. The text is malloc'd. ERR_NO_MEMORY. */
 enum err stored_stream_encode(const struct stream_spec *spec, const struct grant *grant, char **ret_json,
                               size_t *ret_len, struct err_info *reterr);
+/* The tombstone of a stream, which takes its place in one write. */
+enum err stored_stream_encode_removed(int64_t removed_ms, char **ret_json, size_t *ret_len, struct err_info *reterr);
 enum err stored_stream_decode(const char *json, size_t len, struct stored_stream *ret, struct err_info *reterr);
 
 /* The grant between its form in the contract and its own. ERR_INVALID: the signature is not hexadecimal. */
