@@ -9,13 +9,14 @@
 
 #include "base/cleanup.h"
 #include "cli/client.h"
+#include "cli/site.h"
 #include "cli/text.h"
 #include "config/config.h"
 
 const struct command *const COMMANDS[] = {
-    &COMMAND_STATUS,     &COMMAND_ENDPOINTS, &COMMAND_STREAMS, &COMMAND_CONNECT, &COMMAND_DISCONNECT,
-    &COMMAND_CREATE,     &COMMAND_DELETE,    &COMMAND_WATCH,   &COMMAND_ID,      &COMMAND_VERSION,
-    &COMMAND_COMPLETION, &COMMAND_HELP,      nullptr,
+    &COMMAND_STATUS,     &COMMAND_PEERS,      &COMMAND_ENDPOINTS, &COMMAND_STREAMS, &COMMAND_CONNECT,
+    &COMMAND_DISCONNECT, &COMMAND_CREATE,     &COMMAND_DELETE,    &COMMAND_WATCH,   &COMMAND_ID,
+    &COMMAND_VERSION,    &COMMAND_COMPLETION, &COMMAND_NAMES,     &COMMAND_HELP,    nullptr,
 };
 
 const struct option_def CLI_OPTIONS[] = {
@@ -23,6 +24,8 @@ const struct option_def CLI_OPTIONS[] = {
     [CLI_OPTION_ADDR] = {'a', "addr", OPTION_VALUE, "HOST:PORT", "Reach rocd over TCP. $ROCD_ADDR does the same."},
     [CLI_OPTION_SOCKET] = {0, "socket", OPTION_VALUE, "PATH",
                            "Reach rocd over this unix socket. $ROCD_SOCKET does the same."},
+    [CLI_OPTION_VIA] = {0, "via", OPTION_VALUE, "PEER",
+                        "Ask this peer of the site instead: its name or uid, or HOST:PORT of its API."},
     [CLI_OPTION_HELP] = {'h', "help", OPTION_FLAG, nullptr, "Show help, of a command if one is given."},
     [CLI_OPTION_VERSION] = {0, "version", OPTION_FLAG, nullptr, "Show the version of rocctl."},
     [CLI_N_OPTIONS] = {},
@@ -169,7 +172,8 @@ static int find_command(int argc, const char **argv) {
     for (int i = 0; i < argc; i++) {
         if (argv[i][0] != '-' || !argv[i][1])
             return i;
-        if (!strcmp(argv[i], "-a") || !strcmp(argv[i], "--addr") || !strcmp(argv[i], "--socket"))
+        if (!strcmp(argv[i], "-a") || !strcmp(argv[i], "--addr") || !strcmp(argv[i], "--socket") ||
+            !strcmp(argv[i], "--via"))
             i++;
     }
     return argc;
@@ -195,6 +199,61 @@ static enum err connect_client(struct cli *cli, const struct option_result *opti
             addr = DEFAULT_ADDR;
     }
     return client_create(addr, socket, &cli->client, reterr);
+}
+
+/* "192.0.2.1:4040": no name that anybody would type */
+static bool is_address(const char *text) {
+    const char *colon = strrchr(text, ':');
+    return colon && colon[1] && !colon[1 + strspn(colon + 1, "0123456789")];
+}
+
+/* Whether the client talks to the peer that was meant. APIs listen on loopback addresses, so that of a peer on another
+ * computer leads, from here, to somebody else or to nobody. */
+static enum cli_exit check_peer(struct cli *cli, yyjson_val *peer) {
+    yyjson_doc *doc = nullptr;
+    struct buf answer = {};
+    struct err_info info;
+    long status = 0;
+    bool good = client_request(cli->client, "GET", "/peers/self", nullptr, &status, &answer, &info) == ERR_OK &&
+                status == 200 && (doc = yyjson_read(answer.data, answer.len, 0)) &&
+                !strcmp(json_str(yyjson_doc_get_root(doc), "peer_uid"), json_str(peer, "peer_uid"));
+    yyjson_doc_free(doc);
+    buf_finish(&answer);
+    if (good)
+        return CLI_OK;
+    return cli_fail(
+        cli, CLI_UNREACHABLE,
+        "the API of '%s' is at %s, and from here it is not reached there: an API listens on its own computer "
+        "only. Bring it here with ssh -L and give --via HOST:PORT, or do without --via: every peer of a "
+        "site answers for all",
+        json_str(peer, "name"), client_where(cli->client));
+}
+
+/* From the rocd that is asked to the one that should be. */
+static enum cli_exit go_via(struct cli *cli, const char *typed) {
+    struct client *client = nullptr;
+    yyjson_doc *peers = nullptr;
+    yyjson_val *peer = nullptr;
+    struct err_info info;
+    enum cli_exit exit = cli_request(cli, "GET", "/peers", nullptr, &peers);
+    if (exit != CLI_OK)
+        return exit;
+    enum err e = site_find_peer(yyjson_doc_get_root(peers), typed, &peer, &info);
+    if (e == ERR_OK && peer != site_self(yyjson_doc_get_root(peers))) {
+        if (json_str(peer, "address")[0])
+            e = client_create(json_str(peer, "address"), nullptr, &client, &info);
+        else
+            e = err_set(&info, ERR_NOT_FOUND, "it is not known where the API of '%s' is: give --via HOST:PORT", typed);
+    }
+    if (e != ERR_OK) {
+        exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
+    } else if (client) {
+        client_destroy(cli->client);
+        cli->client = client;
+        exit = check_peer(cli, peer);
+    }
+    yyjson_doc_free(peers);
+    return exit;
 }
 
 static enum cli_exit usage(const struct cli *cli, const struct command *command, const char *message) {
@@ -228,10 +287,14 @@ static enum cli_exit run(struct cli *cli, const struct command *command, int arg
     if (info.code != ERR_OK)
         return usage(cli, command, info.message);
     cli->json = results[CLI_OPTION_JSON].count > 0;
-    enum err e = connect_client(cli, results, &info);
+    const char *via = results[CLI_OPTION_VIA].value;
+    enum err e =
+        via && is_address(via) ? client_create(via, nullptr, &cli->client, &info) : connect_client(cli, results, &info);
     if (e != ERR_OK)
         return cli_fail(cli, e == ERR_INVALID ? CLI_USAGE : CLI_FAILED, "%s", info.message);
-    enum cli_exit exit = command->run(cli, argv, n_args, results + CLI_N_OPTIONS);
+    enum cli_exit exit = via && !is_address(via) ? go_via(cli, via) : CLI_OK;
+    if (exit == CLI_OK)
+        exit = command->run(cli, argv, n_args, results + CLI_N_OPTIONS);
     client_destroy(cli->client);
     cli->client = nullptr;
     if (fflush(cli->out) && exit == CLI_OK)

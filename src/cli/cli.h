@@ -37,12 +37,14 @@ struct command {
     int min_args, max_args;
     const struct option_def *options;
     const char *const *words; /* for completion: possible first arguments; may be nullptr */
+    const char *names; /* for completion: what its arguments name: "endpoints", "streams", "peers"; may be nullptr */
+    bool is_hidden;    /* from help and completion: for programs */
     enum cli_exit (*run)(struct cli *cli, const char **args, int n_args, const struct option_result *options);
 };
 
-extern const struct command COMMAND_STATUS, COMMAND_ID, COMMAND_ENDPOINTS, COMMAND_STREAMS, COMMAND_CONNECT,
-    COMMAND_DISCONNECT, COMMAND_CREATE, COMMAND_DELETE, COMMAND_WATCH, COMMAND_VERSION, COMMAND_COMPLETION,
-    COMMAND_HELP;
+extern const struct command COMMAND_STATUS, COMMAND_ID, COMMAND_PEERS, COMMAND_NAMES, COMMAND_ENDPOINTS,
+    COMMAND_STREAMS, COMMAND_CONNECT, COMMAND_DISCONNECT, COMMAND_CREATE, COMMAND_DELETE, COMMAND_WATCH,
+    COMMAND_VERSION, COMMAND_COMPLETION, COMMAND_HELP;
 
 /* In the order of the help; ends with nullptr. */
 extern const struct command *const COMMANDS[];
@@ -51,6 +53,7 @@ enum cli_option {
     CLI_OPTION_JSON,
     CLI_OPTION_ADDR,
     CLI_OPTION_SOCKET,
+    CLI_OPTION_VIA,
     CLI_OPTION_HELP,
     CLI_OPTION_VERSION,
     CLI_N_OPTIONS

@@ -20,6 +20,7 @@
 #include "cli/number.h"
 #include "cli/resolve.h"
 #include "cli/show.h"
+#include "cli/site.h"
 #include "cli/sse.h"
 #include "cli/text.h"
 
@@ -110,13 +111,85 @@ static void names_and_uids_are_resolved(void **) {
         {"", ERR_NOT_FOUND, "there is no thing ''"},
     };
     yyjson_doc *doc = yyjson_read(LIST, strlen(LIST), 0);
+    const struct resolve things = {
+        .list = yyjson_doc_get_root(doc), .what = "thing", .uid_member = "u", .name_members = {"display_name"}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         yyjson_val *found = nullptr;
         struct err_info info = {};
-        enum err e = resolve_object(yyjson_doc_get_root(doc), "u", "thing", CASES[i].typed, &found, &info);
+        enum err e = resolve_object(&things, CASES[i].typed, &found, &info);
         const char *have = e == ERR_OK ? json_str(found, "u") : info.message;
         if (e != CASES[i].code || !strstr(have, CASES[i].want))
             fail_msg("'%s': %s \"%s\"", CASES[i].typed, err_name(e), have);
+    }
+    yyjson_doc_free(doc);
+}
+
+#define KITCHEN "kkkkkk-kkkkkk-kkkkkk"
+#define OFFICE  "oooooo-oooooo-oooooo"
+#define TWIN    "tttttt-tttttt-tttttt"
+#define PEERS \
+    "[{\"peer_uid\":\"" KITCHEN "\",\"name\":\"kitchen\",\"self\":false},{\"peer_uid\":\"" OFFICE \
+    "\",\"name\":\"My/office\",\"self\":true},{\"peer_uid\":\"" TWIN "\",\"name\":\"\"}]"
+#define AT(peer, uid, name) \
+    "{\"peer_uid\":\"" peer "\",\"endpoint_uid\":\"" uid "\",\"endpoint_uri\":\"/peers/" peer "/endpoints/" uid \
+    "\",\"display_name\":\"" name "\",\"system_name\":\"hw:" uid "\"}"
+
+static void endpoints_of_a_site_are_resolved(void **) {
+    static const char STATE[] =
+        "{\"peers\":" PEERS ",\"endpoints\":[" AT(KITCHEN, "aaaa", "melody") "," AT(KITCHEN, "bbbb", "Speaker") "," AT(
+            OFFICE, "cccc", "melody") "," AT(OFFICE, "dddd", "a/b") "," AT(TWIN, "eeee", "Radio") "]}";
+    static const struct {
+        const char *typed;
+        enum err code;
+        const char *want; /* uid, or part of the message */
+    } CASES[] = {
+        {"kitchen/melody", ERR_OK, "aaaa"},
+        {"Kitchen/MELODY", ERR_OK, "aaaa"},
+        {"My/office/melody", ERR_OK, "cccc"},
+        {"self/melody", ERR_OK, "cccc"},
+        {KITCHEN "/melody", ERR_OK, "aaaa"},
+        {"kk/aaaa", ERR_OK, "aaaa"},
+        {"kitchen/hw:bbbb", ERR_OK, "bbbb"},
+        {"kitchen/b", ERR_OK, "bbbb"},
+        {"self/a/b", ERR_OK, "dddd"},
+        {"a/b", ERR_OK, "dddd"},
+        {TWIN "/Radio", ERR_OK, "eeee"},
+        {"Speaker", ERR_OK, "bbbb"},
+        {"hw:cccc", ERR_OK, "cccc"},
+        {"/peers/" OFFICE "/endpoints/cccc", ERR_OK, "cccc"},
+        {"melody", ERR_CONFLICT, "\n  aaaa  kitchen/melody\n  cccc  My/office/melody"},
+        {"Speakr", ERR_NOT_FOUND, "there is no endpoint 'Speakr': did you mean 'kitchen/Speaker'?"},
+        {"kitchen/Radio", ERR_NOT_FOUND, "there is no endpoint 'Radio' at kitchen: see `rocctl endpoints`"},
+        {"kitchen/melodi", ERR_NOT_FOUND, "at kitchen: did you mean 'kitchen/melody'?"},
+        {"kitchn/melody", ERR_NOT_FOUND, "there is no peer 'kitchn': did you mean 'kitchen'?"},
+        {"attic/melody", ERR_NOT_FOUND, "there is no peer 'attic': see `rocctl peers`"},
+        {"/melody", ERR_NOT_FOUND, "there is no peer ''"},
+        {"kitchen/", ERR_NOT_FOUND, "there is no endpoint '' at kitchen"},
+    };
+    yyjson_doc *doc = yyjson_read(STATE, strlen(STATE), 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    assert_non_null(root);
+    const struct site site = {.peers = yyjson_obj_get(root, "peers"),
+                              .endpoints = yyjson_obj_get(root, "endpoints"),
+                              .self = site_self(yyjson_obj_get(root, "peers"))};
+    assert_string_equal(json_str(site.self, "peer_uid"), OFFICE);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        yyjson_val *found = nullptr;
+        struct err_info info = {};
+        enum err e = site_find_endpoint(&site, CASES[i].typed, &found, &info);
+        const char *have = e == ERR_OK ? json_str(found, "endpoint_uid") : info.message;
+        if (e != CASES[i].code || !strstr(have, CASES[i].want))
+            fail_msg("'%s': %s \"%s\"", CASES[i].typed, err_name(e), have);
+    }
+    /* what is shown can be typed */
+    size_t i, n;
+    yyjson_val *endpoint, *found;
+    yyjson_arr_foreach(site.endpoints, i, n, endpoint) {
+        struct buf name = {};
+        site_show_endpoint(&site, &name, endpoint);
+        assert_int_equal(site_find_endpoint(&site, name.data, &found, nullptr), ERR_OK);
+        assert_ptr_equal(found, endpoint);
+        buf_finish(&name);
     }
     yyjson_doc_free(doc);
 }
@@ -229,7 +302,26 @@ static const char STREAM[] =
     "\"conditions\":[{\"message\":\"the file is missing\"}],\"latency_ms\":{\"end_to_end\":100},"
     "\"packets\":{\"sent\":12,\"lost\":3},\"level_dbfs\":[]}}";
 
+/* The same in a site of three peers, as the one in the office answers. */
+#define SITE_PEERS \
+    "[{\"peer_uid\":\"" KITCHEN "\",\"name\":\"kitchen\",\"self\":false,\"state\":\"online\",\"role\":\"operator\"," \
+    "\"address\":null,\"signaling_address\":\"192.0.2.7:4041\",\"version\":\"9.9\",\"message\":\"\"," \
+    "\"node_id\":\"25njqam-cweflpv-kl73j4s-zahhiho-c4xt3kt-cgjnpai-ngr5yhk-enaan5g\"}," \
+    "{\"peer_uid\":\"" OFFICE "\",\"name\":\"office\",\"self\":true,\"state\":\"online\",\"role\":null," \
+    "\"address\":\"127.0.0.1:4040\",\"uptime_s\":61,\"version\":\"9.9\",\"message\":\"\",\"node_id\":null}," \
+    "{\"peer_uid\":\"" TWIN "\",\"name\":\"attic\",\"self\":false,\"state\":\"offline\",\"role\":\"viewer\"," \
+    "\"address\":\"127.0.0.1:1\",\"version\":\"\",\"message\":\"nobody answers there\"}]"
+#define SITE_STREAM \
+    "{\"stream_uid\":\"ssssss-ssssss-ssssss\",\"stream_uri\":\"/streams/ssssss-ssssss-ssssss\",\"display_name\":\"Radio\"," \
+    "\"source\":{\"endpoint_uri\":\"/peers/" OFFICE "/endpoints/cccccc-cccccc-cccccc\"}," \
+    "\"destination\":{\"endpoint_uri\":\"/peers/" KITCHEN "/endpoints/aaaaaa-aaaaaa-aaaaaa\"}," \
+    "\"status\":{\"state\":\"running\"}}"
+#define SITE_ENDPOINTS \
+    "[" AT(KITCHEN, "aaaaaa-aaaaaa-aaaaaa", "melody") "," AT(KITCHEN, "bbbbbb-bbbbbb-bbbbbb", "Speaker") "," AT( \
+        OFFICE, "cccccc-cccccc-cccccc", "melody") "]"
+
 struct server {
+    bool has_site; /* of three peers */
     char path[64];
     int fd;
     pthread_t thread;
@@ -243,6 +335,33 @@ static void answer(int fd, const char *status, const char *type, const char *bod
                      type, strlen(body));
     (void)!send(fd, head, (size_t)n, MSG_NOSIGNAL); /* who has seen enough may have left */
     (void)!send(fd, body, strlen(body), MSG_NOSIGNAL);
+}
+
+static bool serve_site(const char *text, int fd) {
+    static const struct {
+        const char *request, *status, *type, *body;
+    } ANSWERS[] = {
+        {"GET /peers ", "200 OK", "application/json", SITE_PEERS},
+        {"GET /state ", "200 OK", "application/json",
+         "{\"peers\":" SITE_PEERS ",\"endpoints\":" SITE_ENDPOINTS ",\"streams\":[" SITE_STREAM "]}"},
+        {"POST /streams ", "201 Created", "application/json", SITE_STREAM},
+        {"DELETE /peers/" KITCHEN "/endpoints/bbbb", "204 No Content", "application/json", ""},
+        {"POST /peers/" KITCHEN "/endpoints ", "201 Created", "application/json",
+         AT(KITCHEN, "dddddd-dddddd-dddddd", "Beep")},
+        {"GET /events", "200 OK", "text/event-stream",
+         "id: e-1\nevent: stream_updated\ndata: " SITE_STREAM "\n\n"
+         "id: e-2\nevent: endpoint_removed\ndata: {\"uri\":\"/peers/" OFFICE "/endpoints/u\",\"uid\":\"u\"}\n\n"
+         "id: e-3\nevent: peer_updated\ndata: {\"peer_uid\":\"" TWIN "\",\"name\":\"dachboden\"}\n\n"
+         "id: e-4\nevent: endpoint_updated\ndata: {\"peer_uid\":\"" TWIN "\",\"endpoint_uid\":\"v\"}\n\n"
+         "id: e-5\nevent: stream_removed\ndata: {\"uri\":\"/streams/w\",\"uid\":\"w\"}\n\n"},
+    };
+    for (size_t i = 0; i < sizeof ANSWERS / sizeof *ANSWERS; i++) {
+        if (strncmp(text, ANSWERS[i].request, strlen(ANSWERS[i].request)))
+            continue;
+        answer(fd, ANSWERS[i].status, ANSWERS[i].type, ANSWERS[i].body);
+        return true;
+    }
+    return false;
 }
 
 static void serve(struct server *s, int fd) {
@@ -260,15 +379,16 @@ static void serve(struct server *s, int fd) {
         if (end && length && strlen(end + 4) < (size_t)atoi(length + 16))
             end = nullptr;
     } while (got > 0 && !end);
-    char body[2048];
-    if (!strncmp(text, "GET /state ", 11)) {
+    char body[4096];
+    if (s->has_site && serve_site(text, fd)) {
+        /* has been answered */
+    } else if (!strncmp(text, "GET /state ", 11)) {
         snprintf(body, sizeof body,
                  "{\"endpoints\":[%s],\"streams\":[%s],\"peers\":[{\"name\":\"Me\",\"uptime_s\":61}]}", ENDPOINT,
                  STREAM);
         answer(fd, "200 OK", "application/json", body);
-    } else if (!strncmp(text, "GET /peers/self/endpoints ", 26)) {
-        snprintf(body, sizeof body, "[%s]", ENDPOINT);
-        answer(fd, "200 OK", "application/json", body);
+    } else if (!strncmp(text, "GET /peers ", 11)) {
+        answer(fd, "200 OK", "application/json", "[{\"peer_uid\":\"pppppp-pppppp-pppppp\",\"name\":\"Me\"}]");
     } else if (!strncmp(text, "GET /streams ", 13)) {
         snprintf(body, sizeof body, "[%s]", STREAM);
         answer(fd, "200 OK", "application/json", body);
@@ -350,13 +470,86 @@ static void rocctl(struct server *s, const char *line, struct result *ret) {
     fclose(err);
 }
 
+struct command_case {
+    const char *line;
+    enum cli_exit exit;
+    const char *out, *err, *request; /* parts that must be there; nullptr: any */
+};
+
+static void run_cases(struct server *s, const struct command_case *cases, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        struct result r;
+        s->last[0] = 0;
+        rocctl(s, cases[i].line, &r);
+        if (r.exit != cases[i].exit || (cases[i].out && !strstr(r.out, cases[i].out)) ||
+            (cases[i].err && !strstr(r.err, cases[i].err)) || (cases[i].request && !strstr(s->last, cases[i].request)))
+            fail_msg("%s: exit %d\nout: %s\nerr: %s\nrequest: %s", cases[i].line, r.exit, r.out, r.err, s->last);
+    }
+}
+
+static void commands_know_the_peers_of_a_site(void **state) {
+    struct server *s = *state;
+    s->has_site = true;
+    static const struct command_case CASES[] = {
+        {"peers", CLI_OK, "kitchen  " KITCHEN "  online   operator  192.0.2.7:4041  9.9      25njqam-cweflpv-…",
+         nullptr, nullptr},
+        {"peers", CLI_OK, "office   " OFFICE "  online   self      127.0.0.1:4040  9.9      -", nullptr, nullptr},
+        {"peers", CLI_OK, "attic    " TWIN "  offline  viewer    127.0.0.1:1     -        -", nullptr, nullptr},
+        {"peers", CLI_OK, "nobody answers there\n", nullptr, nullptr},
+        {"peers --json", CLI_OK, "\"signaling_address\": \"192.0.2.7:4041\"", nullptr, "GET /peers HTTP/1.1"},
+        {"status", CLI_OK, "peer " OFFICE "  office, up 1 min 01 s\n3 peers: 2 online, 1 offline\n", nullptr, nullptr},
+        {"status", CLI_OK, "  attic (" TWIN "): offline: nobody answers there\n", nullptr, nullptr},
+        {"status --json", CLI_OK, "\"peer\": {\n    \"peer_uid\": \"" OFFICE "\"", nullptr, nullptr},
+        {"endpoints", CLI_OK, "cccccc-cccccc-cccccc  office/melody ", nullptr, nullptr},
+        {"endpoints kitchen", CLI_OK, "bbbbbb-bbbbbb-bbbbbb  kitchen/Speaker ", nullptr, nullptr},
+        {"endpoints attic", CLI_OK, "There are no endpoints yet", nullptr, nullptr},
+        {"endpoints self --json", CLI_OK, "[\n  {\n    \"peer_uid\": \"" OFFICE "\"", nullptr, nullptr},
+        {"endpoints attik", CLI_FAILED, nullptr, "there is no peer 'attik': did you mean 'attic'?", nullptr},
+        {"streams", CLI_OK, "Radio  running  office/melody  kitchen/melody ", nullptr, nullptr},
+        {"connect office/melody kitchen/Speaker", CLI_OK, "made stream ssssss-ssssss-ssssss  Radio", nullptr,
+         "\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/" OFFICE
+         "/endpoints/cccccc-cccccc-cccccc\"},\"destination\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":"
+         "\"/peers/" KITCHEN "/endpoints/bbbbbb-bbbbbb-bbbbbb\"}"},
+        {"connect melody Speaker", CLI_FAILED, nullptr, "kitchen/melody\n  cccccc-cccccc-cccccc  office/melody",
+         nullptr},
+        {"connect attic/melody Speaker", CLI_FAILED, nullptr, "there is no endpoint 'melody' at attic", nullptr},
+        {"delete kitchen/Speaker", CLI_OK, "deleted endpoint bbbbbb-bbbbbb-bbbbbb  kitchen/Speaker", nullptr,
+         "DELETE /peers/" KITCHEN "/endpoints/bbbbbb-bbbbbb-bbbbbb HTTP/1.1"},
+        {"create tone Beep --peer kitchen", CLI_OK, "made endpoint dddddd-dddddd-dddddd  Beep", nullptr,
+         "POST /peers/" KITCHEN "/endpoints HTTP/1.1"},
+        {"create tone Beep --peer cellar", CLI_FAILED, nullptr, "there is no peer 'cellar'", nullptr},
+        {"watch --count 5", CLI_OK, "  stream_updated    kitchen  ssssss-ssssss-ssssss  Radio  running\n", nullptr,
+         nullptr},
+        {"watch --count 5", CLI_OK, "  endpoint_removed  office   u", nullptr, nullptr},
+        {"watch --count 5", CLI_OK, "  peer_updated      dachboden  " TWIN, nullptr, nullptr},
+        {"watch --count 5", CLI_OK, "  endpoint_updated  dachboden  v", nullptr, nullptr},
+        {"watch --count 5", CLI_OK, "  stream_removed    -          w", nullptr, nullptr},
+        {"names endpoints", CLI_OK, "kitchen/melody\nkitchen/Speaker\noffice/melody\n", nullptr, nullptr},
+        {"names peers", CLI_OK, "kitchen\noffice\nattic\n", nullptr, nullptr},
+        {"names streams", CLI_OK, "Radio\n", nullptr, nullptr},
+        {"names things", CLI_USAGE, nullptr, "use endpoints, streams or peers", nullptr},
+        {"peers --via office", CLI_OK, "kitchen", nullptr, nullptr}, /* the one that is asked anyway */
+        {"--via self streams", CLI_OK, "Radio", nullptr, nullptr},
+        {"streams --via kitchen", CLI_FAILED, nullptr, "it is not known where the API of 'kitchen' is", nullptr},
+        {"streams --via attic", CLI_UNREACHABLE, nullptr,
+         "the API of 'attic' is at 127.0.0.1:1, and from here it is not", nullptr},
+        {"streams --via cellar", CLI_FAILED, nullptr, "there is no peer 'cellar'", nullptr},
+        {"streams --via 127.0.0.1:1", CLI_UNREACHABLE, nullptr, "rocd is not running at 127.0.0.1:1", nullptr},
+        {"completion bash", CLI_OK, "--via) _rocctl_names peers; return ;;", nullptr, nullptr},
+        {"completion bash", CLI_OK, " names=endpoints ;;", nullptr, nullptr},
+        {"completion zsh", CLI_OK, "; _rocctl_names streams ;;", nullptr, nullptr},
+        {"completion fish", CLI_OK, "-l via -r -a '(rocctl names peers 2>/dev/null)'", nullptr, nullptr},
+        {"help connect", CLI_OK, "PEER/ENDPOINT", nullptr, nullptr},
+    };
+    run_cases(s, CASES, sizeof CASES / sizeof CASES[0]);
+    struct result r;
+    rocctl(s, "help", &r);
+    assert_null(strstr(r.out, "\n  names")); /* for programs */
+}
+
 static void commands_talk_to_rocd(void **state) {
     struct server *s = *state;
-    static const struct {
-        const char *line;
-        enum cli_exit exit;
-        const char *out, *err, *request; /* parts that must be there; nullptr: any */
-    } CASES[] = {
+    static const struct command_case CASES[] = {
         {"version", CLI_OK, "rocd 9.9 (API 1, libroc 0.4.0, b)", nullptr, nullptr},
         {"status", CLI_OK, "1 stream: 1 pending", nullptr, nullptr},
         {"status", CLI_OK, "  Radio (ssssss-ssssss-ssssss): pending: the file is missing", nullptr, nullptr},
@@ -407,14 +600,7 @@ static void commands_talk_to_rocd(void **state) {
         {"completion fish", CLI_OK, "complete -c rocctl", nullptr, nullptr},
         {"--addr 127.0.0.1:1 status", CLI_USAGE, nullptr, "both given", nullptr},
     };
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        struct result r;
-        s->last[0] = 0;
-        rocctl(s, CASES[i].line, &r);
-        if (r.exit != CASES[i].exit || (CASES[i].out && !strstr(r.out, CASES[i].out)) ||
-            (CASES[i].err && !strstr(r.err, CASES[i].err)) || (CASES[i].request && !strstr(s->last, CASES[i].request)))
-            fail_msg("%s: exit %d\nout: %s\nerr: %s\nrequest: %s", CASES[i].line, r.exit, r.out, r.err, s->last);
-    }
+    run_cases(s, CASES, sizeof CASES / sizeof CASES[0]);
 }
 
 static void nobody_there_is_told(void **) {
@@ -435,12 +621,14 @@ int main(void) {
         cmocka_unit_test(sides_are_taken_apart),
         cmocka_unit_test(wrong_sides_are_refused),
         cmocka_unit_test(names_and_uids_are_resolved),
+        cmocka_unit_test(endpoints_of_a_site_are_resolved),
         cmocka_unit_test(text_is_made_harmless),
         cmocka_unit_test(tables_are_aligned),
         cmocka_unit_test(tables_fit),
         cmocka_unit_test(events_come_in_any_pieces),
         cmocka_unit_test(numbers_and_durations),
         cmocka_unit_test_setup_teardown(commands_talk_to_rocd, start_server, stop_server),
+        cmocka_unit_test_setup_teardown(commands_know_the_peers_of_a_site, start_server, stop_server),
         cmocka_unit_test(nobody_there_is_told),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -10,7 +10,19 @@ static const char *const SHELLS[] = {"bash", "zsh", "fish", nullptr};
 
 static void append_commands(struct buf *out) {
     for (size_t i = 0; COMMANDS[i]; i++)
-        buf_printf(out, "%s%s", i ? " " : "", COMMANDS[i]->name);
+        if (!COMMANDS[i]->is_hidden)
+            buf_printf(out, "%s%s", i ? " " : "", COMMANDS[i]->name);
+}
+
+/* What the value of an option names, nullptr: nothing that rocd knows. */
+static const char *names_of_option(const struct option_def *d) {
+    static const struct {
+        const char *value_name, *names;
+    } NAMES[] = {{"PEER", "peers"}, {"STREAM", "streams"}};
+    for (size_t i = 0; d->value_name && i < sizeof NAMES / sizeof *NAMES; i++)
+        if (!strcmp(d->value_name, NAMES[i].value_name))
+            return NAMES[i].names;
+    return nullptr;
 }
 
 /* Options and first words of one command. */
@@ -34,6 +46,19 @@ static void append_words(struct buf *out, const struct command *c) {
     buf_finish(&words);
 }
 
+static void append_name_cases_of(const struct option_def *defs, struct buf *out) {
+    for (const struct option_def *d = defs; d && d->name; d++)
+        if (names_of_option(d))
+            buf_printf(out, "        --%s) _rocctl_names %s; return ;;\n", d->name, names_of_option(d));
+}
+
+/* "--via) _rocctl_names peers; return ;;" for each option that names something. */
+static void append_name_cases(struct buf *out) {
+    append_name_cases_of(CLI_OPTIONS, out);
+    for (size_t i = 0; COMMANDS[i]; i++)
+        append_name_cases_of(COMMANDS[i]->options, out);
+}
+
 /* "--fec) words="rs8m ldpc none" ;;" for each option with a fixed set of values. */
 static void append_value_cases(struct buf *out) {
     for (size_t i = 0; COMMANDS[i]; i++)
@@ -49,18 +74,31 @@ static void append_value_cases(struct buf *out) {
 
 static void bash(struct buf *out) {
     buf_append_str(
-        out, "# bash completion of rocctl; made by `rocctl completion bash`\n"
-             "_rocctl() {\n"
-             "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= words= i\n"
-             "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-             "        case ${COMP_WORDS[i]} in\n"
-             "            -a|--addr|--socket) ((i++)) ;;\n"
-             "            -*) ;;\n"
-             "            *) command=${COMP_WORDS[i]}; break ;;\n"
-             "        esac\n"
-             "    done\n"
-             "    case $previous in\n"
-             "        --socket) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n");
+        out,
+        "# bash completion of rocctl; made by `rocctl completion bash`\n"
+        /* Names are quoted, and never given to compgen -W, which would expand what a name says. */
+        "_rocctl_names() {\n"
+        "    local name quoted\n"
+        "    while IFS= read -r name; do\n"
+        "        printf -v quoted %q \"$name\"\n"
+        "        [[ $name == \"$current\"* || $quoted == \"$current\"* ]] && COMPREPLY+=(\"$quoted\")\n"
+        "    done < <(rocctl \"${where[@]}\" names \"$1\" 2>/dev/null)\n"
+        "}\n"
+        "_rocctl() {\n"
+        "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= words= names= i\n"
+        "    local -a where=()\n"
+        "    COMPREPLY=()\n"
+        "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+        "        case ${COMP_WORDS[i]} in\n"
+        "            -a|--addr|--socket) where+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\"); ((i++)) ;;\n"
+        "            --via) ((i++)) ;;\n"
+        "            -*) ;;\n"
+        "            *) command=${COMP_WORDS[i]}; break ;;\n"
+        "        esac\n"
+        "    done\n"
+        "    case $previous in\n"
+        "        --socket) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n");
+    append_name_cases(out);
     append_value_cases(out);
     buf_append_str(out, "        *)\n            case $command in\n                '') words=\"");
     append_commands(out);
@@ -70,26 +108,34 @@ static void bash(struct buf *out) {
     for (size_t i = 0; COMMANDS[i]; i++) {
         buf_printf(out, "                %s) words=\"", COMMANDS[i]->name);
         append_words(out, COMMANDS[i]);
-        buf_append_str(out, "\" ;;\n");
+        buf_printf(out, "\"%s%s ;;\n", COMMANDS[i]->names ? " names=" : "",
+                   COMMANDS[i]->names ? COMMANDS[i]->names : "");
     }
     buf_append_str(out, "            esac ;;\n"
                         "    esac\n"
                         "    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+                        "    [[ $names && $current != -* ]] && _rocctl_names \"$names\"\n"
                         "}\n"
                         "complete -F _rocctl rocctl\n");
 }
 
 static void zsh(struct buf *out) {
-    buf_append_str(out, "#compdef rocctl\n# zsh completion of rocctl; made by `rocctl completion zsh`\n_rocctl() {\n"
+    buf_append_str(out, "#compdef rocctl\n# zsh completion of rocctl; made by `rocctl completion zsh`\n"
+                        "_rocctl_names() {\n    compadd -- ${(f)\"$(rocctl names $1 2>/dev/null)\"}\n}\n_rocctl() {\n"
                         "    local -a commands\n    commands=(\n");
     for (size_t i = 0; COMMANDS[i]; i++)
-        buf_printf(out, "        '%s:%s'\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+        if (!COMMANDS[i]->is_hidden)
+            buf_printf(out, "        '%s:%s'\n", COMMANDS[i]->name, COMMANDS[i]->summary);
     buf_append_str(out,
                    "    )\n    if ((CURRENT == 2)); then\n        _describe command commands\n        return\n    fi\n"
-                   "    case ${words[2]} in\n");
+                   "    case ${words[CURRENT-1]} in\n");
+    append_name_cases(out);
+    buf_append_str(out, "    esac\n    case ${words[2]} in\n");
     for (size_t i = 0; COMMANDS[i]; i++) {
         buf_printf(out, "        %s) compadd -- ", COMMANDS[i]->name);
         append_words(out, COMMANDS[i]);
+        if (COMMANDS[i]->names)
+            buf_printf(out, "; _rocctl_names %s", COMMANDS[i]->names);
         buf_append_str(out, " ;;\n");
     }
     buf_append_str(out, "    esac\n}\n_rocctl \"$@\"\n");
@@ -104,6 +150,8 @@ static void fish_options(struct buf *out, const struct option_def *defs, const c
             buf_append_str(out, " -r");
         for (size_t k = 0; d->values && d->values[k]; k++)
             buf_printf(out, "%s%s%s", k ? " " : " -a '", d->values[k], d->values[k + 1] ? "" : "'");
+        if (names_of_option(d))
+            buf_printf(out, " -a '(rocctl names %s 2>/dev/null)'", names_of_option(d));
         buf_printf(out, " -d \"%s\"\n", strchr(d->help, '$') ? d->name : d->help);
     }
 }
@@ -113,12 +161,16 @@ static void fish(struct buf *out) {
     fish_options(out, CLI_OPTIONS, "");
     for (size_t i = 0; COMMANDS[i]; i++) {
         const struct command *c = COMMANDS[i];
+        if (c->is_hidden)
+            continue;
         buf_printf(out, "complete -c rocctl -f -n __fish_use_subcommand -a %s -d '%s'\n", c->name, c->summary);
         char condition[96];
         snprintf(condition, sizeof condition, "-n '__fish_seen_subcommand_from %s'", c->name);
         fish_options(out, c->options, condition);
         for (size_t k = 0; c->words && c->words[k]; k++)
             buf_printf(out, "complete -c rocctl -f %s -a %s\n", condition, c->words[k]);
+        if (c->names)
+            buf_printf(out, "complete -c rocctl -f %s -a '(rocctl names %s 2>/dev/null)'\n", condition, c->names);
     }
 }
 

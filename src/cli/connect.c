@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/connection.h"
 #include "cli/number.h"
-#include "cli/resolve.h"
+#include "cli/site.h"
 
 enum { LATENCY, FEC, NAME, PROFILE, GAIN, ALLOW, NO_CONTROL, DISABLED };
 
@@ -52,13 +52,13 @@ static void tell_derived(const struct cli *cli, const struct connection *c) {
         fprintf(cli->err, "rocctl: taking %s for control\n", c->control);
 }
 
-/* Adds the side to the request; `endpoints` finds names. */
-static enum err add_side(yyjson_mut_doc *doc, const char *key, const struct connection *c, yyjson_val *endpoints,
+/* Adds the side to the request; the site finds names. */
+static enum err add_side(yyjson_mut_doc *doc, const char *key, const struct connection *c, const struct site *site,
                          const struct option_result *allowed, struct err_info *reterr) {
     yyjson_mut_val *side = yyjson_mut_obj_add_obj(doc, yyjson_mut_doc_get_root(doc), key);
     if (c->endpoint) {
         yyjson_val *endpoint = nullptr;
-        enum err e = resolve_object(endpoints, "endpoint_uid", "endpoint", c->endpoint, &endpoint, reterr);
+        enum err e = site_find_endpoint(site, c->endpoint, &endpoint, reterr);
         if (e != ERR_OK)
             return e;
         yyjson_mut_obj_add_str(doc, side, "connection_type", "endpoint");
@@ -115,22 +115,21 @@ static enum cli_exit post(struct cli *cli, yyjson_mut_doc *doc, const struct con
                           const struct option_result *options) {
     static const struct option_result NONE = {};
     struct err_info info;
-    yyjson_doc *endpoints = nullptr;
+    struct site site = {};
     yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
     if (add_settings(doc, sides, options, &info) != ERR_OK)
         return cli_fail(cli, CLI_USAGE, "%s", info.message);
     if (options[ALLOW].n_list && sides[0].endpoint)
         return cli_fail(cli, CLI_USAGE, "--allow is for URIs as source, and '%s' is an endpoint", sides[0].endpoint);
     if (sides[0].endpoint || sides[1].endpoint) {
-        enum cli_exit exit = cli_request(cli, "GET", "/peers/self/endpoints", nullptr, &endpoints);
+        enum cli_exit exit = site_load(cli, &site);
         if (exit != CLI_OK)
             return exit;
     }
-    yyjson_val *list = yyjson_doc_get_root(endpoints);
-    enum err e = add_side(doc, "source", &sides[0], list, &options[ALLOW], &info);
+    enum err e = add_side(doc, "source", &sides[0], &site, &options[ALLOW], &info);
     if (e == ERR_OK)
-        e = add_side(doc, "destination", &sides[1], list, &NONE, &info);
-    yyjson_doc_free(endpoints);
+        e = add_side(doc, "destination", &sides[1], &site, &NONE, &info);
+    site_finish(&site);
     if (e != ERR_OK)
         return cli_fail(cli, CLI_FAILED, "%s", info.message);
     return cli_create(cli, "/streams", doc, "made stream", "stream_uid");
@@ -158,13 +157,17 @@ const struct command COMMAND_CONNECT = {
     .summary = "Make a stream from a source to a destination",
     .details =
         "SRC and DST are endpoints, by name, uid or the beginning of a uid, or Roc URIs: media[,repair[,control]].\n"
+        "An endpoint of another peer is PEER/ENDPOINT; PEER is a name, a uid or self, and may be left out where the\n"
+        "endpoint's name is the only one of its kind. Both ends may be at other peers than the one that is asked.\n"
         "URIs as source are local addresses to listen at, as destination they tell where to send. With rtp+rs8m://\n"
         "and rtp+ldpc:// the repair and control URIs may be left out: then the next two ports are taken.",
     .examples = "  rocctl connect Radio rtp+rs8m://192.0.2.10:10001 --latency 100\n"
                 "  rocctl connect rtp+rs8m://0.0.0.0:10001 Recorder --allow 192.0.2.20\n"
+                "  rocctl connect office/Radio kitchen/Speaker\n"
                 "  rocctl connect Radio rtp://192.0.2.10:10001,rtcp://192.0.2.10:10003\n",
     .min_args = 2,
     .max_args = 6,
     .options = OPTIONS,
+    .names = "endpoints",
     .run = run,
 };

@@ -3,8 +3,9 @@
 
 #include "cli/cli.h"
 #include "cli/number.h"
+#include "cli/site.h"
 
-enum { FILE_NAME, RECORD, LOOP, EXISTING, WAVEFORM, FREQUENCY, LEVEL, INTERVAL, SOURCE, CHANNELS, RATE };
+enum { FILE_NAME, RECORD, LOOP, EXISTING, WAVEFORM, FREQUENCY, LEVEL, INTERVAL, SOURCE, CHANNELS, RATE, PEER };
 
 static const char *const WAVEFORMS[] = {"sine", "impulse", "noise", "silence", nullptr};
 static const char *const ON_EXISTING[] = {"refuse", "overwrite", "number", nullptr};
@@ -22,9 +23,10 @@ static const struct option_def OPTIONS[] = {
     [SOURCE] = {0, "source", OPTION_FLAG, nullptr, "null: give silence instead of swallowing sound."},
     [CHANNELS] = {'c', "channels", OPTION_VALUE, "N", "Samples per frame."},
     [RATE] = {'r', "rate", OPTION_VALUE, "HZ", "Frames per second."},
+    [PEER] = {0, "peer", OPTION_VALUE, "PEER", "Make it at this peer of the site: its name or uid."},
     {},
 };
-constexpr size_t N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] - 1;
+constexpr size_t N_OPTIONS = PEER; /* that are members of the request */
 
 /* How each option is written into the request. */
 enum value_type { VALUE_TEXT, VALUE_NUMBER, VALUE_INTEGER, VALUE_TRUE, VALUE_WORD };
@@ -101,6 +103,19 @@ static enum err fill(yyjson_mut_doc *doc, const char *kind, const char *name, co
     return ERR_OK;
 }
 
+static enum cli_exit find_peer(struct cli *cli, const char *typed, char path[static 64]) {
+    yyjson_doc *peers = nullptr;
+    yyjson_val *peer = nullptr;
+    struct err_info info;
+    enum cli_exit exit = cli_request(cli, "GET", "/peers", nullptr, &peers);
+    if (exit == CLI_OK && site_find_peer(yyjson_doc_get_root(peers), typed, &peer, &info) != ERR_OK)
+        exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
+    if (exit == CLI_OK)
+        snprintf(path, 64, "/peers/%s/endpoints", json_str(peer, "peer_uid"));
+    yyjson_doc_free(peers);
+    return exit;
+}
+
 static enum cli_exit run(struct cli *cli, const char **args, int, const struct option_result *options) {
     size_t kind = 0;
     while (KINDS[kind] && strcmp(KINDS[kind], args[0]))
@@ -111,11 +126,14 @@ static enum cli_exit run(struct cli *cli, const char **args, int, const struct o
     if (!doc)
         return cli_fail(cli, CLI_FAILED, "out of memory");
     struct err_info info;
-    enum cli_exit exit;
-    if (fill(doc, KINDS[kind], args[1], options, &info) != ERR_OK)
+    char path[64] = "/peers/self/endpoints";
+    enum cli_exit exit = CLI_OK;
+    if (options[PEER].value)
+        exit = find_peer(cli, options[PEER].value, path);
+    if (exit == CLI_OK && fill(doc, KINDS[kind], args[1], options, &info) != ERR_OK)
         exit = cli_fail(cli, CLI_USAGE, "%s", info.message);
-    else
-        exit = cli_create(cli, "/peers/self/endpoints", doc, "made endpoint", "endpoint_uid");
+    else if (exit == CLI_OK)
+        exit = cli_create(cli, path, doc, "made endpoint", "endpoint_uid");
     yyjson_mut_doc_free(doc);
     return exit;
 }
@@ -127,7 +145,8 @@ const struct command COMMAND_CREATE = {
     .details = "file plays or records a sound file, tone makes a signal, null swallows sound.",
     .examples = "  rocctl create file Radio --file music/radio.flac --loop\n"
                 "  rocctl create file Recorder --file session.wav --record\n"
-                "  rocctl create tone Test --frequency 1000 --level -40\n",
+                "  rocctl create tone Test --frequency 1000 --level -40\n"
+                "  rocctl create tone Test --peer kitchen\n",
     .min_args = 2,
     .max_args = 2,
     .options = OPTIONS,

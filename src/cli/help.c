@@ -15,16 +15,19 @@ static void program_help(FILE *out) {
     buf_append_str(&text, "rocctl commands rocd, which moves sound between computers.\n\n"
                           "usage: rocctl COMMAND [OPTION…]\n\ncommands:\n");
     for (size_t i = 0; COMMANDS[i]; i++)
-        buf_printf(&text, "  %-12s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+        if (!COMMANDS[i]->is_hidden)
+            buf_printf(&text, "  %-12s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
     buf_append_str(&text, "\noptions of every command:\n");
     option_help(CLI_OPTIONS, &text);
     buf_append_str(
         &text,
         "\nWithout --addr and --socket rocctl takes $ROCD_SOCKET, $ROCD_ADDR, the usual socket if there is one, and\n"
-        "else 127.0.0.1:4040. Exit status: 0 done, 1 failed, 2 wrong usage, 3 rocd cannot be reached.\n\n"
+        "else 127.0.0.1:4040. In a site of several peers an endpoint is PEER/ENDPOINT, and any peer answers for all.\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage, 3 rocd cannot be reached.\n\n"
         "examples:\n"
         "  rocctl create tone Test --frequency 440\n"
         "  rocctl connect Test rtp+rs8m://192.0.2.10:10001 --latency 100\n"
+        "  rocctl connect office/Radio kitchen/Speaker\n"
         "  rocctl watch\n");
     print(&text, out);
 }

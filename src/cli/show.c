@@ -12,32 +12,12 @@ enum text_color show_state_color(const char *state) {
     } COLORS[] = {
         {"running", TEXT_GREEN},  {"available", TEXT_GREEN},    {"connecting", TEXT_YELLOW}, {"degraded", TEXT_YELLOW},
         {"pending", TEXT_YELLOW}, {"unavailable", TEXT_YELLOW}, {"failed", TEXT_RED},        {"error", TEXT_RED},
-        {"stopped", TEXT_DIM},    {"disabled", TEXT_DIM},
+        {"stopped", TEXT_DIM},    {"disabled", TEXT_DIM},       {"online", TEXT_GREEN},      {"offline", TEXT_YELLOW},
     };
     for (size_t i = 0; i < sizeof COLORS / sizeof COLORS[0]; i++)
         if (!strcmp(COLORS[i].state, state))
             return COLORS[i].color;
     return TEXT_PLAIN;
-}
-
-void show_connection(struct buf *out, yyjson_val *connection, yyjson_val *endpoints) {
-    const char *uri = json_str(connection, "endpoint_uri");
-    if (!uri[0]) {
-        buf_append_str(out, json_str(connection, "media_uri"));
-        return;
-    }
-    const char *slash = strrchr(uri, '/');
-    const char *uid = slash ? slash + 1 : uri;
-    size_t i, n;
-    yyjson_val *endpoint;
-    yyjson_arr_foreach(endpoints, i, n, endpoint) {
-        const char *name = json_str(endpoint, "display_name");
-        if (name[0] && !strcmp(json_str(endpoint, "endpoint_uid"), uid)) {
-            buf_append_str(out, name);
-            return;
-        }
-    }
-    buf_append_str(out, uid);
 }
 
 void show_level(struct buf *out, yyjson_val *level_dbfs) {

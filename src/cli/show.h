@@ -13,8 +13,6 @@
 
 /* "running" is green, "failed" red, … */
 enum text_color show_state_color(const char *state);
-/* A side of a stream: the name of the endpoint if `endpoints` (an array, or nullptr) has it, else its uid; or the URI. */
-void show_connection(struct buf *out, yyjson_val *connection, yyjson_val *endpoints);
 /* "-18.2 -19.0", "-" where there is no sound */
 void show_level(struct buf *out, yyjson_val *level_dbfs);
 /* The message of the first condition, or "". */

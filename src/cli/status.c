@@ -4,16 +4,23 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/show.h"
+#include "cli/site.h"
 
 struct answers {
-    yyjson_doc *version, *state;
-    yyjson_val *streams, *endpoints, *peer;
+    yyjson_doc *version;
+    struct site site;
 };
+
+/* A peer has its state itself, others have it in their status. */
+static const char *state_of(yyjson_val *object) {
+    yyjson_val *status = yyjson_obj_get(object, "status");
+    return json_str(status ? status : object, "state");
+}
 
 static size_t count(yyjson_val *list, const char *state) {
     size_t i, n, found = 0;
     yyjson_val *object;
-    yyjson_arr_foreach(list, i, n, object) found += !strcmp(json_str(yyjson_obj_get(object, "status"), "state"), state);
+    yyjson_arr_foreach(list, i, n, object) found += !strcmp(state_of(object), state);
     return found;
 }
 
@@ -38,7 +45,16 @@ static void print_troubles(const struct cli *cli, const struct answers *a) {
     size_t i, n;
     yyjson_val *object;
     struct buf line = {};
-    yyjson_arr_foreach(a->streams, i, n, object) {
+    yyjson_arr_foreach(a->site.peers, i, n, object) {
+        if (!json_str(object, "message")[0])
+            continue;
+        buf_append_str(&line, "  ");
+        text_append(&line, json_str(object, "name"));
+        buf_printf(&line, " (%s): %s: ", json_str(object, "peer_uid"), json_str(object, "state"));
+        text_append(&line, json_str(object, "message"));
+        buf_append_str(&line, "\n");
+    }
+    yyjson_arr_foreach(a->site.streams, i, n, object) {
         yyjson_val *status = yyjson_obj_get(object, "status");
         const char *state = json_str(status, "state");
         if (!strcmp(state, "running") || !strcmp(state, "stopped"))
@@ -52,12 +68,12 @@ static void print_troubles(const struct cli *cli, const struct answers *a) {
         }
         buf_append_str(&line, "\n");
     }
-    yyjson_arr_foreach(a->endpoints, i, n, object) {
+    yyjson_arr_foreach(a->site.endpoints, i, n, object) {
         yyjson_val *status = yyjson_obj_get(object, "status");
         if (!json_str(status, "message")[0])
             continue;
         buf_append_str(&line, "  ");
-        text_append(&line, json_str(object, "display_name"));
+        site_show_endpoint(&a->site, &line, object);
         buf_printf(&line, " (%s): %s: ", json_str(object, "endpoint_uid"), json_str(status, "state"));
         text_append(&line, json_str(status, "message"));
         buf_append_str(&line, "\n");
@@ -70,19 +86,22 @@ static void print_troubles(const struct cli *cli, const struct answers *a) {
 static void print_all(const struct cli *cli, const struct answers *a) {
     static const char *const STREAM_STATES[] = {"running", "degraded", "connecting", "pending",
                                                 "failed",  "stopped",  nullptr};
+    static const char *const PEER_STATES[] = {"online", "offline", "pending", nullptr};
     static const char *const ENDPOINT_STATES[] = {"available", "unavailable", "error", "disabled", nullptr};
     yyjson_val *version = yyjson_doc_get_root(a->version);
     struct buf name = {}, uptime = {};
-    text_append(&name, json_str(a->peer, "name"));
-    show_duration(&uptime, json_num(a->peer, "uptime_s", 0));
+    text_append(&name, json_str(a->site.self, "name"));
+    show_duration(&uptime, json_num(a->site.self, "uptime_s", 0));
     fprintf(cli->out, "%srocd %s%s at %s, libroc %s\n", text_color(TEXT_BOLD, cli->color), json_str(version, "version"),
             text_color_off(cli->color), client_where(cli->client), json_str(version, "libroc"));
-    fprintf(cli->out, "peer %s  %s, up %s\n", json_str(a->peer, "peer_uid"), name.data ? name.data : "",
+    fprintf(cli->out, "peer %s  %s, up %s\n", json_str(a->site.self, "peer_uid"), name.data ? name.data : "",
             uptime.data ? uptime.data : "?");
     buf_finish(&name);
     buf_finish(&uptime);
-    print_counts(cli, a->endpoints, "endpoint", ENDPOINT_STATES);
-    print_counts(cli, a->streams, "stream", STREAM_STATES);
+    if (site_has_several(&a->site))
+        print_counts(cli, a->site.peers, "peer", PEER_STATES);
+    print_counts(cli, a->site.endpoints, "endpoint", ENDPOINT_STATES);
+    print_counts(cli, a->site.streams, "stream", STREAM_STATES);
     print_troubles(cli, a);
 }
 
@@ -91,9 +110,10 @@ static void print_json(const struct cli *cli, const struct answers *a) {
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_val(doc, root, "version", yyjson_val_mut_copy(doc, yyjson_doc_get_root(a->version)));
-    yyjson_mut_obj_add_val(doc, root, "peer", yyjson_val_mut_copy(doc, a->peer));
-    yyjson_mut_obj_add_val(doc, root, "endpoints", yyjson_val_mut_copy(doc, a->endpoints));
-    yyjson_mut_obj_add_val(doc, root, "streams", yyjson_val_mut_copy(doc, a->streams));
+    yyjson_mut_obj_add_val(doc, root, "peer", yyjson_val_mut_copy(doc, a->site.self));
+    yyjson_mut_obj_add_val(doc, root, "peers", yyjson_val_mut_copy(doc, a->site.peers));
+    yyjson_mut_obj_add_val(doc, root, "endpoints", yyjson_val_mut_copy(doc, a->site.endpoints));
+    yyjson_mut_obj_add_val(doc, root, "streams", yyjson_val_mut_copy(doc, a->site.streams));
     cli_print_mut_json(cli, doc);
     yyjson_mut_doc_free(doc);
 }
@@ -102,19 +122,13 @@ static enum cli_exit run(struct cli *cli, const char **, int, const struct optio
     struct answers a = {};
     enum cli_exit exit = cli_request(cli, "GET", "/version", nullptr, &a.version);
     if (exit == CLI_OK)
-        exit = cli_request(cli, "GET", "/state", nullptr, &a.state);
-    if (exit == CLI_OK) {
-        yyjson_val *state = yyjson_doc_get_root(a.state);
-        a.streams = yyjson_obj_get(state, "streams");
-        a.endpoints = yyjson_obj_get(state, "endpoints");
-        a.peer = yyjson_arr_get_first(yyjson_obj_get(state, "peers"));
-        if (cli->json)
-            print_json(cli, &a);
-        else
-            print_all(cli, &a);
-    }
+        exit = site_load(cli, &a.site);
+    if (exit == CLI_OK && cli->json)
+        print_json(cli, &a);
+    else if (exit == CLI_OK)
+        print_all(cli, &a);
     yyjson_doc_free(a.version);
-    yyjson_doc_free(a.state);
+    site_finish(&a.site);
     return exit;
 }
 

@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/show.h"
+#include "cli/site.h"
 
 static void cell_ms(struct table *table, yyjson_val *latency, const char *key) {
     double ms = json_num(latency, key, -1);
@@ -12,7 +13,7 @@ static void cell_ms(struct table *table, yyjson_val *latency, const char *key) {
         table_cell(table, TEXT_PLAIN, "%.0f ms", ms);
 }
 
-static void row(struct table *table, yyjson_val *stream, yyjson_val *endpoints) {
+static void row(struct table *table, yyjson_val *stream, const struct site *site) {
     yyjson_val *status = yyjson_obj_get(stream, "status");
     yyjson_val *packets = yyjson_obj_get(status, "packets");
     const char *state = json_str(status, "state");
@@ -22,8 +23,8 @@ static void row(struct table *table, yyjson_val *stream, yyjson_val *endpoints) 
     if (listens_at[0])
         buf_append_str(&source, listens_at);
     else
-        show_connection(&source, yyjson_obj_get(stream, "source"), endpoints);
-    show_connection(&destination, yyjson_obj_get(stream, "destination"), endpoints);
+        site_show_connection(site, &source, yyjson_obj_get(stream, "source"));
+    site_show_connection(site, &destination, yyjson_obj_get(stream, "destination"));
     show_level(&level, yyjson_obj_get(status, "level_dbfs"));
     double moved = json_num(packets, "sent", 0) > 0 ? json_num(packets, "sent", 0) : json_num(packets, "received", 0);
     table_cell(table, TEXT_PLAIN, "%s", json_str(stream, "stream_uid"));
@@ -42,7 +43,7 @@ static void row(struct table *table, yyjson_val *stream, yyjson_val *endpoints) 
     buf_finish(&level);
 }
 
-static void print_table(const struct cli *cli, yyjson_val *streams, yyjson_val *endpoints) {
+static void print_table(const struct cli *cli, const struct site *site) {
     static const char *const HEADING[] = {"UID",     "NAME",    "STATE", "SOURCE", "DESTINATION",
                                           "LATENCY", "PACKETS", "LOST",  "LEVEL",  "REASON"};
     struct table table = {.n_columns = sizeof HEADING / sizeof HEADING[0],
@@ -52,25 +53,23 @@ static void print_table(const struct cli *cli, yyjson_val *streams, yyjson_val *
         table_cell(&table, TEXT_DIM, "%s", HEADING[i]);
     size_t i, n;
     yyjson_val *stream;
-    yyjson_arr_foreach(streams, i, n, stream) row(&table, stream, endpoints);
+    yyjson_arr_foreach(site->streams, i, n, stream) row(&table, stream, site);
     table_print(&table, cli->color, cli->out);
     table_finish(&table);
 }
 
 static enum cli_exit run(struct cli *cli, const char **, int, const struct option_result *) {
-    yyjson_doc *doc = nullptr;
-    enum cli_exit exit = cli_request(cli, "GET", cli->json ? "/streams" : "/state", nullptr, &doc);
+    struct site site = {};
+    enum cli_exit exit = site_load(cli, &site);
     if (exit != CLI_OK)
         return exit;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    yyjson_val *streams = yyjson_obj_get(root, "streams");
     if (cli->json)
-        cli_print_json(cli, root);
-    else if (yyjson_arr_size(streams))
-        print_table(cli, streams, yyjson_obj_get(root, "endpoints"));
+        cli_print_json(cli, site.streams);
+    else if (yyjson_arr_size(site.streams))
+        print_table(cli, &site);
     else
         fputs("There are no streams yet: make one with `rocctl connect`.\n", cli->out);
-    yyjson_doc_free(doc);
+    site_finish(&site);
     return CLI_OK;
 }
 

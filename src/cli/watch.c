@@ -24,12 +24,109 @@ static const struct option_def OPTIONS[] = {
 
 constexpr int RETRY_S = 1;
 
+struct named_peer {
+    char uid[UID_SIZE];
+    struct buf name; /* harmless */
+};
+
 struct watch {
     struct cli *cli;
     struct sse sse;
     double left;
-    bool seen; /* anything from this rocd */
+    bool seen;                /* anything from this rocd */
+    struct named_peer *peers; /* owned; those heard of so far */
+    size_t n_peers, peer_width;
 };
+
+/* ---- whose news ---- */
+
+static struct named_peer *find_peer(const struct watch *w, const char *uid) {
+    for (size_t i = 0; i < w->n_peers; i++)
+        if (!strcmp(w->peers[i].uid, uid))
+            return &w->peers[i];
+    return nullptr;
+}
+
+static struct named_peer *add_peer(struct watch *w, const char *uid) {
+    struct named_peer *peers = realloc(w->peers, (w->n_peers + 1) * sizeof *peers);
+    if (!peers)
+        return nullptr;
+    w->peers = peers;
+    struct named_peer *peer = &peers[w->n_peers++];
+    *peer = (struct named_peer){};
+    snprintf(peer->uid, sizeof peer->uid, "%s", uid);
+    return peer;
+}
+
+static void remember_peer(struct watch *w, yyjson_val *object) {
+    const char *uid = json_str(object, "peer_uid"), *name = json_str(object, "name");
+    struct named_peer *peer = find_peer(w, uid);
+    if (!peer && uid_is_valid(uid))
+        peer = add_peer(w, uid);
+    if (!peer)
+        return;
+    buf_clear(&peer->name);
+    text_append(&peer->name, name[0] ? name : uid);
+    size_t width = peer->name.data ? text_width(peer->name.data) : 0;
+    w->peer_width = width > w->peer_width ? width : w->peer_width;
+}
+
+static void remember_peers(struct watch *w) {
+    struct err_info info;
+    struct buf answer = {};
+    long status = 0;
+    size_t i, n;
+    yyjson_val *peer;
+    /* without them uids are shown; why rocd does not answer is told by whoever asks for the events */
+    if (client_request(w->cli->client, "GET", "/peers", nullptr, &status, &answer, &info) == ERR_OK && status == 200) {
+        yyjson_doc *peers = yyjson_read(answer.data, answer.len, 0);
+        yyjson_arr_foreach(yyjson_doc_get_root(peers), i, n, peer) remember_peer(w, peer);
+        yyjson_doc_free(peers);
+    }
+    buf_finish(&answer);
+}
+
+static void forget_peers(struct watch *w) {
+    for (size_t i = 0; i < w->n_peers; i++)
+        buf_finish(&w->peers[i].name);
+    free(w->peers);
+}
+
+/* "/peers/<uid>/…" */
+static bool uid_of_uri(const char *uri, char uid[static UID_SIZE]) {
+    static const char PEERS[] = "/peers/";
+    if (strncmp(uri, PEERS, strlen(PEERS)) || strlen(uri) < strlen(PEERS) + UID_LEN)
+        return false;
+    snprintf(uid, UID_SIZE, "%s", uri + strlen(PEERS));
+    return uid_is_valid(uid);
+}
+
+/* The peer that the object is of; of a stream the one that owns it: that of its destination, or of its source where the
+ * destination is external. "" where the event does not tell. */
+static void peer_of(yyjson_val *data, char uid[static UID_SIZE]) {
+    const char *peer_uid = json_str(data, "peer_uid");
+    const char *const uris[] = {json_str(yyjson_obj_get(data, "destination"), "endpoint_uri"),
+                                json_str(yyjson_obj_get(data, "source"), "endpoint_uri"), json_str(data, "uri")};
+    snprintf(uid, UID_SIZE, "%s", peer_uid);
+    for (size_t i = 0; i < sizeof uris / sizeof *uris && !uid_is_valid(uid); i++)
+        if (!uid_of_uri(uris[i], uid))
+            uid[0] = 0;
+}
+
+/* In a site of several peers a column says whose news it is. */
+static void append_peer(struct watch *w, struct buf *line, yyjson_val *data) {
+    char uid[UID_SIZE];
+    if (w->n_peers < 2)
+        return;
+    peer_of(data, uid);
+    const struct named_peer *peer = find_peer(w, uid);
+    const char *name = peer && peer->name.data ? peer->name.data : uid[0] ? uid : "-";
+    buf_append_str(line, name);
+    for (size_t width = text_width(name); width < w->peer_width + 2; width++)
+        buf_append_str(line, " ");
+}
+
+/* ---- what news ---- */
 
 /* What an event is about, in one line. */
 static void describe(struct buf *out, const char *type, yyjson_val *data) {
@@ -60,7 +157,8 @@ static void describe(struct buf *out, const char *type, yyjson_val *data) {
     }
 }
 
-static void print_line(const struct cli *cli, const char *type, yyjson_val *data) {
+static void print_line(struct watch *w, const char *type, yyjson_val *data) {
+    const struct cli *cli = w->cli;
     char at[16] = "";
     time_t now = time(nullptr);
     struct tm tm;
@@ -68,6 +166,9 @@ static void print_line(const struct cli *cli, const char *type, yyjson_val *data
         strftime(at, sizeof at, "%H:%M:%S", &tm);
     struct buf line = {}, word = {};
     text_append(&word, type);
+    if (!strncmp(type, "peer_", 5))
+        remember_peer(w, data);
+    append_peer(w, &line, data);
     describe(&line, type, data);
     fprintf(cli->out, "%s%s%s  %-16s  %s\n", text_color(TEXT_DIM, cli->color), at, text_color_off(cli->color),
             word.data ? word.data : "", line.data ? line.data : "");
@@ -96,7 +197,7 @@ static bool on_event(void *arg, const char *id, const char *type, const char *da
     if (w->cli->json)
         print_json_line(w->cli, id, type, root);
     else
-        print_line(w->cli, type, root);
+        print_line(w, type, root);
     yyjson_doc_free(doc);
     w->left--;
     return fflush(w->cli->out) == 0 && w->left > 0;
@@ -164,7 +265,7 @@ static enum cli_exit append_stream(struct cli *cli, struct buf *path, char separ
     enum cli_exit exit = cli_request(cli, "GET", "/streams", nullptr, &streams);
     if (exit != CLI_OK)
         return exit;
-    if (resolve_object(yyjson_doc_get_root(streams), "stream_uid", "stream", typed, &stream, &info) != ERR_OK)
+    if (resolve_stream(yyjson_doc_get_root(streams), typed, &stream, &info) != ERR_OK)
         exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
     else if (!append_query(path, separator, "stream", json_str(stream, "stream_uid")))
         exit = cli_fail(cli, CLI_FAILED, "out of memory");
@@ -177,6 +278,8 @@ static enum cli_exit run(struct cli *cli, const char **, int, const struct optio
     w.sse = (struct sse){.on_event = on_event, .arg = &w};
     if (options[COUNT].value && (!number_parse(options[COUNT].value, &w.left) || w.left < 1))
         return cli_fail(cli, CLI_USAGE, "--count: expected a number from 1, found '%s'", options[COUNT].value);
+    if (!cli->json)
+        remember_peers(&w);
     struct buf path = {};
     buf_append_str(&path, "/events");
     enum cli_exit exit = CLI_OK;
@@ -193,6 +296,7 @@ static enum cli_exit run(struct cli *cli, const char **, int, const struct optio
         exit = path.data ? follow(&w, path.data) : cli_fail(cli, CLI_FAILED, "out of memory");
     buf_finish(&path);
     sse_finish(&w.sse);
+    forget_peers(&w);
     return exit;
 }
 
@@ -201,6 +305,7 @@ const struct command COMMAND_WATCH = {
     .args = "[OPTION…]",
     .summary = "Show the news as it happens",
     .details = "Goes on until Ctrl-C. When the connection breaks it is made again, and what was missed is shown.\n"
+               "In a site of several peers each line names the peer whose news it is; of a stream, its owner.\n"
                "With --json each event is one line: {\"id\":…,\"event\":…,\"data\":…}.",
     .examples = "  rocctl watch\n  rocctl watch --types stream_updated,meter\n  rocctl watch --json --count 1\n",
     .options = OPTIONS,

@@ -2,12 +2,14 @@
 """rocctl against a real rocd."""
 import contextlib
 import fcntl
+import http.server
 import json
 import os
 import signal
 import struct
 import subprocess
 import termios
+import threading
 
 import pytest
 
@@ -61,6 +63,93 @@ def test_the_node_id(daemon, rocctl):
     assert rocctl.json('id') == {member: peer[member] for member in ('node_id', 'peer_uid', 'name')}
     daemon.stop()
     assert 'rocd --print-id' in rocctl.run('id', status=UNREACHABLE).stderr
+
+
+def test_peers_and_their_endpoints(daemon, rocctl):
+    peer, = rocctl.json('peers')
+    listed, = daemon.api.get('/peers')
+    assert peer == listed | {'uptime_s': peer['uptime_s']}
+    heading, row = rocctl.run('peers').stdout.splitlines()
+    assert heading.split()[:4] == ['NAME', 'UID', 'STATE', 'ROLE']
+    assert peer['peer_uid'] in row and peer['node_id'][:15] + '-…' in row and peer['node_id'] not in row
+    daemon.api.patch('/peers/self', {'name': 'My study'})
+    tone = rocctl.json('create', 'tone', 'Tone', '--peer', 'My study')
+    rocctl.run('create', 'null', 'Sink', '--peer', 'self')
+    assert rocctl.json('endpoints', peer['peer_uid']) == rocctl.json('endpoints')
+    assert 'Tone' in rocctl.run('endpoints', 'my study').stdout.split(), 'of one peer alone, names need no peer'
+    made = rocctl.json('connect', f'self/{tone["system_name"]}', 'My study/Sink')
+    assert made['source']['endpoint_uri'] == tone['endpoint_uri']
+    assert 'at My study: did you mean' in rocctl.run('delete', 'self/Tome', status=FAILED).stderr
+    rocctl.run('delete', tone['endpoint_uri'])
+    assert [e['display_name'] for e in rocctl.json('endpoints')] == ['Sink']
+    assert "there is no peer 'attic'" in rocctl.run('endpoints', 'attic', status=FAILED).stderr
+
+
+class SomePeers(http.server.BaseHTTPRequestHandler):
+    """A rocd that knows peers, as far as `rocctl --via` asks."""
+    peers = []
+
+    def do_GET(self):
+        body = json.dumps(self.peers if self.path == '/peers' else self.peers[0]).encode()
+        self.send_response(200)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_via_another_peer(daemons):
+    office, kitchen = daemons('office'), daemons('kitchen')
+    for daemon in (office, kitchen):
+        daemon.api.patch('/peers/self', {'name': daemon.name})
+    asked = Rocctl('--socket', office.socket)
+    assert asked.json('id')['name'] == 'office'
+    assert asked.json('id', '--via', kitchen.address)['name'] == 'kitchen'
+    assert asked.json('--via', 'office', 'id')['name'] == 'office'
+    assert "there is no peer 'kitchen'" in asked.run('id', '--via', 'kitchen', status=FAILED).stderr
+
+    # both on this computer, so that the address of the one leads from the other to it
+    self, other = office.api.get('/peers/self'), kitchen.api.get('/peers/self')
+    stranger = other | {'peer_uid': 'aaaaaa-bbbbbb-cccccc', 'name': 'stranger'}
+    nowhere = stranger | {'peer_uid': 'aaaaaa-bbbbbb-dddddd', 'name': 'nowhere', 'address': None}
+    SomePeers.peers = [self | {'self': True}, other | {'self': False}, stranger | {'self': False}, nowhere | {'self': False}]
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), SomePeers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked = Rocctl('--addr', f'127.0.0.1:{server.server_port}')
+        assert asked.json('id', '--via', 'kitchen') == {m: other[m] for m in ('node_id', 'peer_uid', 'name')}
+        assert asked.json('id', '--via', other['peer_uid'])['name'] == 'kitchen'
+        assert asked.json('id', '--via', 'self')['name'] == 'office'
+        told = asked.run('id', '--via', 'stranger', status=UNREACHABLE).stderr
+        assert kitchen.address in told and 'ssh -L' in told, 'the one that answers there is not the one that was meant'
+        assert 'HOST:PORT' in asked.run('id', '--via', 'nowhere', status=FAILED).stderr
+        server.shutdown()
+
+
+def test_completion_offers_names(daemon, rocctl, tmp_path):
+    trap = tmp_path / 'trap'
+    names = ['Living room', f'Lie $(touch {trap})', 'Tone']
+    for name in names:
+        rocctl.run('create', 'tone', name)
+    rocctl.run('connect', 'Tone', 'rtp://127.0.0.1:10001', '--name', 'Show', '--disabled')
+
+    def offered(*words):
+        script = (rocctl.run('completion', 'bash').stdout + 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _rocctl\n'
+                  'for word in "${COMPREPLY[@]}"; do eval "word=$word"; printf "%s\\n" "$word"; done\n')
+        done = subprocess.run(['bash', '-c', script, 'bash', 'rocctl', *map(str, words)], capture_output=True, text=True,
+                              env=rocctl.env | {'PATH': f'{program("rocctl").parent}:{os.environ["PATH"]}'}, timeout=60)
+        assert done.stderr == '', done
+        return done.stdout.splitlines()
+
+    at = ('--socket', daemon.socket)
+    assert offered(*at, 'connect', 'Li') == sorted(names[:2], key=rocctl.run('names', 'endpoints').stdout.index)
+    assert offered(*at, 'delete', 'Living\\ ') == ['Living room']
+    assert offered(*at, 'disconnect', 'S') == ['Show'] == offered(*at, 'watch', '--stream', '')
+    assert offered(*at, 'streams', '--via', '') == [daemon.api.get('/peers/self')['name']]
+    assert not trap.exists(), 'a name is never run'
+    assert 'peers' in offered(*at, 'pe') and offered(*at, 'nam') == []
 
 
 def test_endpoints_live_and_die(rocctl):
