@@ -39,8 +39,8 @@ struct fake_world {
     struct audio_host host;
     struct orchestrator *orchestrator;
     bool without_engine;
-    struct links *peer_links;    /* see fake_links.h; nullptr: a site of one */
-    const struct roster *roster; /* may be nullptr */
+    struct links *peer_links;      /* see fake_links.h; nullptr: a site of one */
+    const struct roster *roster;   /* may be nullptr */
     struct media_port *media_port; /* see fake_site.h; may be nullptr, as the next */
     const struct crypto_sign_key *key;
 

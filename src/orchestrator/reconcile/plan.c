@@ -3,22 +3,27 @@
 
 /* What a stream of these sides is made of. */
 struct parts {
-    bool source_node, destination_node, sender, receiver;
+    bool source_node, destination_node, sender, receiver, attachment;
 };
 
 static struct parts parts_of(const struct plan_desired *d) {
     bool source = d->source == PLAN_SIDE_ENDPOINT, destination = d->destination == PLAN_SIDE_ENDPOINT;
-    return (struct parts){
-        .source_node = source, .destination_node = destination, .sender = source, .receiver = destination};
+    return (struct parts){.source_node = source,
+                          .destination_node = destination,
+                          .sender = source,
+                          .receiver = destination,
+                          .attachment = d->source == PLAN_SIDE_REMOTE && destination};
 }
 
 static bool is_available(const struct plan_desired *d, const struct plan_observed *o) {
-    return (d->source == PLAN_SIDE_EXTERNAL || o->source_availability == PLAN_AVAILABLE) &&
-           (d->destination == PLAN_SIDE_EXTERNAL || o->destination_availability == PLAN_AVAILABLE);
+    return (d->source != PLAN_SIDE_ENDPOINT || o->source_availability == PLAN_AVAILABLE) &&
+           (d->source != PLAN_SIDE_REMOTE ||
+            (o->source_peer != PLAN_REMOTE_FORBIDDEN && o->source_peer != PLAN_REMOTE_ENDED)) &&
+           (d->destination != PLAN_SIDE_ENDPOINT || o->destination_availability == PLAN_AVAILABLE);
 }
 
 static bool is_linked(const struct plan_observed *o) {
-    return o->sender != PLAN_PART_NONE || o->receiver != PLAN_PART_NONE;
+    return o->sender != PLAN_PART_NONE || o->receiver != PLAN_PART_NONE || o->attachment != PLAN_PART_NONE;
 }
 
 /* Links that must go: nobody wants them, they are of an older spec, broken, or hang on a node that must go. */
@@ -26,11 +31,14 @@ static bool links_must_go(const struct plan_desired *d, const struct plan_observ
                           bool wanted) {
     return !wanted || o->link_failed || o->link_generation != d->generation || o->source_node_stale ||
            o->destination_node_stale || (o->sender != PLAN_PART_NONE && !parts->sender) ||
-           (o->receiver != PLAN_PART_NONE && !parts->receiver);
+           (o->receiver != PLAN_PART_NONE && !parts->receiver) ||
+           (o->attachment != PLAN_PART_NONE && !parts->attachment) || (parts->attachment && o->attachment_lost);
 }
 
-static uint32_t close_links(const struct plan_observed *o) {
+static uint32_t close_links(const struct plan_observed *o, bool wanted) {
     uint32_t actions = 0;
+    if (o->attachment != PLAN_PART_NONE)
+        actions |= wanted ? PLAN_DROP_ATTACHMENT : PLAN_DETACH;
     if (o->sender == PLAN_PART_UP)
         actions |= PLAN_CLOSE_SENDER;
     if (o->receiver == PLAN_PART_UP && o->sender == PLAN_PART_NONE)
@@ -68,17 +76,21 @@ static uint32_t open_parts(const struct plan_observed *o, const struct parts *pa
         actions |= PLAN_OPEN_RECEIVER;
     if (parts->sender && o->sender == PLAN_PART_NONE && (!parts->receiver || o->receiver == PLAN_PART_UP))
         actions |= PLAN_OPEN_SENDER;
+    if (parts->attachment && o->attachment == PLAN_PART_NONE && o->receiver == PLAN_PART_UP)
+        actions |= PLAN_ATTACH;
     return actions;
 }
 
 static uint32_t choose_actions(const struct plan_desired *d, const struct plan_observed *o) {
     const struct parts parts = parts_of(d);
     bool wanted = d->exists && d->enabled && is_available(d, o) && (parts.sender || parts.receiver);
-    bool half = wanted && parts.sender && parts.receiver && o->sender != PLAN_PART_NONE && o->receiver != PLAN_PART_UP;
+    bool sends = (parts.sender && o->sender != PLAN_PART_NONE) || o->attachment != PLAN_PART_NONE;
+    bool half = wanted && parts.receiver && sends && o->receiver != PLAN_PART_UP;
+    bool waits = o->retry_waiting || (parts.attachment && o->attachment_waiting);
     uint32_t actions = 0;
     if (is_linked(o) && (half || links_must_go(d, o, &parts, wanted)))
-        actions |= close_links(o);
-    else if (wanted && !o->retry_waiting && !o->source_node_stale && !o->destination_node_stale)
+        actions |= close_links(o, wanted);
+    else if (wanted && !waits && !o->source_node_stale && !o->destination_node_stale)
         actions |= open_parts(o, &parts);
     actions |= release_nodes(o, &parts, wanted);
     bool nothing_left = !is_linked(o) && o->source_node == PLAN_PART_NONE && o->destination_node == PLAN_PART_NONE;
@@ -95,7 +107,7 @@ static struct plan told(enum plan_state state, const char *reason) {
 
 /* true: the side is why the stream does not run */
 static bool blocks(enum plan_side_kind kind, enum plan_availability availability, struct plan *ret) {
-    if (kind == PLAN_SIDE_EXTERNAL)
+    if (kind != PLAN_SIDE_ENDPOINT)
         return false;
     switch (availability) {
     case PLAN_AVAILABLE:
@@ -119,7 +131,35 @@ static bool blocks(enum plan_side_kind kind, enum plan_availability availability
 static bool is_built(const struct plan_desired *d, const struct plan_observed *o) {
     const struct parts parts = parts_of(d);
     return o->link_generation == d->generation && (!parts.sender || o->sender == PLAN_PART_UP) &&
-           (!parts.receiver || o->receiver == PLAN_PART_UP);
+           (!parts.receiver || o->receiver == PLAN_PART_UP) && (!parts.attachment || o->attachment == PLAN_PART_UP);
+}
+
+/* The same for the peer of a remote source. What it said last is older news than the sound that comes. */
+static bool blocks_remotely(const struct plan_observed *o, struct plan *ret) {
+    bool sounds = o->flowing && !o->silent;
+    switch (o->source_peer) {
+    case PLAN_REMOTE_READY:
+        return false;
+    case PLAN_REMOTE_UNREACHABLE: /* until the lease is over, sound may go on or come back */
+        *ret = told(o->attachment == PLAN_PART_UP ? PLAN_DEGRADED : PLAN_PENDING, "SourceUnreachable");
+        return true;
+    case PLAN_REMOTE_REFUSING:
+        *ret = told(PLAN_PENDING, "SourceRefused");
+        return !sounds;
+    case PLAN_REMOTE_FORBIDDEN:
+        *ret = told(PLAN_FAILED, "Forbidden");
+        return true;
+    case PLAN_REMOTE_WAITING:
+        *ret = told(PLAN_PENDING, "SourceMissing");
+        return !sounds;
+    case PLAN_REMOTE_UNUSABLE:
+        *ret = told(PLAN_FAILED, "SourceUnusable");
+        return !sounds;
+    case PLAN_REMOTE_ENDED:
+        *ret = told(PLAN_STOPPED, "SourceEnded");
+        return true;
+    }
+    return false;
 }
 
 static struct plan describe(const struct plan_desired *d, const struct plan_observed *o) {
@@ -130,8 +170,11 @@ static struct plan describe(const struct plan_desired *d, const struct plan_obse
         return told(PLAN_STOPPED, "Disabled");
     if (d->source == PLAN_SIDE_EXTERNAL && d->destination == PLAN_SIDE_EXTERNAL)
         return told(PLAN_FAILED, "NoEndpoint");
+    if (d->destination != PLAN_SIDE_ENDPOINT && d->source != PLAN_SIDE_ENDPOINT)
+        return told(PLAN_FAILED, "NotOurs");
     if (blocks(d->source, o->source_availability, &blocked) ||
-        blocks(d->destination, o->destination_availability, &blocked))
+        blocks(d->destination, o->destination_availability, &blocked) ||
+        (d->source == PLAN_SIDE_REMOTE && blocks_remotely(o, &blocked)))
         return blocked;
     if (o->retry_waiting || o->link_failed)
         return o->port_in_use ? told(PLAN_PENDING, "PortInUse") : told(PLAN_FAILED, "PathFailed");

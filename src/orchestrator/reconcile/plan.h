@@ -15,11 +15,15 @@
  * The order it keeps: nodes before links, the receiver before the sender (so that no first packet is lost), the sender
  * gone before the receiver, links gone before nodes. Links of an older generation go before new ones come.
  *
+ * A source that is an endpoint of another peer has an attachment where one of ours has a node and a sender. It is asked for
+ * when the receiver stands; nothing waits for its end, for the other peer ends it by itself. A destination of another peer
+ * (in the run of an attachment) is to this peer like one outside.
+ *
  * Threads: any.
  */
 
 /* One side of a stream, seen from this peer. */
-enum plan_side_kind { PLAN_SIDE_EXTERNAL, PLAN_SIDE_ENDPOINT };
+enum plan_side_kind { PLAN_SIDE_EXTERNAL, PLAN_SIDE_ENDPOINT, PLAN_SIDE_REMOTE };
 
 enum plan_availability {
     PLAN_AVAILABLE,
@@ -27,6 +31,17 @@ enum plan_availability {
     PLAN_DISABLED, /* endpoint is disabled */
     PLAN_UNUSABLE, /* it is there and cannot be used (not a sound file …) */
     PLAN_ENDED,    /* a source that has given all it had */
+};
+
+/* How the peer of a remote source stands to the stream, as it said last. */
+enum plan_remote {
+    PLAN_REMOTE_READY,       /* it has not been asked yet, or it sends, or is about to */
+    PLAN_REMOTE_UNREACHABLE, /* its link is down, or it does not answer */
+    PLAN_REMOTE_REFUSING,    /* it cannot take the attachment now */
+    PLAN_REMOTE_FORBIDDEN,   /* the commander may not do this there (or here) */
+    PLAN_REMOTE_WAITING,     /* it has taken the attachment, and its endpoint is missing or disabled */
+    PLAN_REMOTE_UNUSABLE,    /* … and its endpoint cannot be used, or its sender cannot be built */
+    PLAN_REMOTE_ENDED,       /* … and the source has given all it had */
 };
 
 /* How far a part has come. */
@@ -57,6 +72,12 @@ struct plan_observed {
     bool losing;             /* sound is lost faster than the degraded threshold */
     bool port_in_use;        /* last attempt failed that way */
     bool retry_waiting;      /* a pause after a failure is running */
+
+    /* a remote source */
+    enum plan_remote source_peer;
+    enum plan_part attachment; /* never stopping */
+    bool attachment_lost;      /* its link is of no use any more: build the next */
+    bool attachment_waiting;   /* there is no sense in building: its link is down, or a pause is running */
 };
 
 enum plan_action {
@@ -69,6 +90,9 @@ enum plan_action {
     PLAN_RELEASE_SOURCE_NODE = 1 << 6, /* this stream no longer needs it; it closes with its last user */
     PLAN_RELEASE_DESTINATION_NODE = 1 << 7,
     PLAN_FORGET = 1 << 8, /* deleted and nothing left */
+    PLAN_ATTACH = 1 << 9,
+    PLAN_DETACH = 1 << 10,          /* nobody wants it any more: say so */
+    PLAN_DROP_ATTACHMENT = 1 << 11, /* the next link takes its place */
 };
 
 enum plan_state { PLAN_PENDING, PLAN_CONNECTING, PLAN_RUNNING, PLAN_DEGRADED, PLAN_STOPPED, PLAN_FAILED };

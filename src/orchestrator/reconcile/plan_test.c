@@ -15,10 +15,11 @@
 
 /*
  * One line each: sides, what is desired, what is observed → state reason actions. Letters of the parts: '-' none,
- * '>' starting, '+' up, '<' stopping, in the order source node, destination node, sender, receiver.
+ * '>' starting, '+' up, '<' stopping, in the order source node, destination node, sender, receiver, attachment (which may be
+ * left out).
  */
 struct scenario {
-    const char *sides;    /* "ee", "ex" (to outside), "xe" (from outside) */
+    const char *sides;    /* "ee", "ex" (to outside), "xe" (from outside), "re" (from another peer), "er" (to one) */
     const char *desired;  /* words: on off gone */
     const char *parts;    /* "--++" */
     const char *observed; /* words: old, src-missing …; links are of the wanted generation unless "old" */
@@ -81,6 +82,72 @@ static const struct scenario SCENARIOS[] = {
     {"xe", "on", "-+--", "port", "connecting Starting: +recv"},
     {"ee", "on", "+++-", "", "connecting Starting: -send"},
     {"xx", "on", "----", "", "failed NoEndpoint:"},
+    /* from another peer: the receiver first, then it is asked */
+    {"re", "on", "-----", "", "connecting Starting: +dst"},
+    {"re", "on", "->---", "", "connecting Starting:"},
+    {"re", "on", "-+---", "", "connecting Starting: +recv"},
+    {"re", "on", "-+->-", "", "connecting Starting:"},
+    {"re", "on", "-+-+-", "", "connecting Starting: attach"},
+    {"re", "on", "-+-+>", "", "connecting Starting:"},
+    {"re", "on", "-+-++", "", "connecting NoMedia:"},
+    {"re", "on", "-+-++", "flowing", "running:"},
+    {"re", "on", "-+-++", "flowing losing", "degraded PacketLoss:"},
+    {"re", "on", "-+-++", "flowing silent", "degraded NoMedia:"},
+    /* … and taken down at once: the other peer is told, and nobody waits for it */
+    {"re", "off", "-+-++", "flowing", "stopped Disabled: -recv detach"},
+    {"re", "off", "-+-+>", "", "stopped Disabled: -recv detach"},
+    {"re", "off", "-+-<-", "", "stopped Disabled:"},
+    {"re", "off", "-+---", "", "stopped Disabled: -dst"},
+    {"re", "gone", "-+-++", "", "stopped Deleted: -recv detach"},
+    {"re", "gone", "-----", "", "stopped Deleted: forget"},
+    /* the next link: after a change of settings, when the source was restarted, when the receiver broke */
+    {"re", "on", "-+-++", "old flowing", "connecting Starting: -recv drop"},
+    {"re", "on", "-+-++", "lost flowing", "running: -recv drop"},
+    {"re", "on", "-+-+-", "lost", "connecting Starting: -recv"},
+    {"re", "on", "-+-++", "failed flowing", "failed PathFailed: -recv drop"},
+    {"re", "on", "-+--+", "", "connecting Starting: drop"},
+    {"re", "on", "-+-<-", "lost", "connecting Starting:"},
+    {"re", "on", "-+---", "", "connecting Starting: +recv"},
+    /* its link is down: nothing is begun, and what is there stays as long as the lease does */
+    {"re", "on", "-----", "peer-unreachable wait", "pending SourceUnreachable:"},
+    {"re", "on", "-+-+-", "peer-unreachable wait", "pending SourceUnreachable:"},
+    {"re", "on", "-+-+>", "peer-unreachable wait", "pending SourceUnreachable:"},
+    {"re", "on", "-+-++", "peer-unreachable wait flowing", "degraded SourceUnreachable:"},
+    {"re", "on", "-+-++", "peer-unreachable wait flowing silent", "degraded SourceUnreachable:"},
+    {"re", "on", "-+-++", "peer-unreachable wait lost silent", "degraded SourceUnreachable: -recv drop"},
+    {"re", "on", "-+---", "peer-unreachable wait", "pending SourceUnreachable:"},
+    /* it says no */
+    {"re", "on", "-+-+>", "peer-refusing", "pending SourceRefused:"},
+    {"re", "on", "-+-++", "peer-refusing flowing", "running:"},
+    {"re", "on", "-+-++", "peer-forbidden flowing", "failed Forbidden: -recv detach"},
+    {"re", "on", "-+-+-", "peer-forbidden", "failed Forbidden: -recv"},
+    {"re", "on", "-----", "peer-forbidden", "failed Forbidden:"},
+    /* it says why nothing comes */
+    {"re", "on", "-+-++", "peer-waiting", "pending SourceMissing:"},
+    {"re", "on", "-+-++", "peer-waiting flowing", "running:"},
+    {"re", "on", "-+-++", "peer-waiting flowing silent", "pending SourceMissing:"},
+    {"re", "on", "-+-++", "peer-unusable", "failed SourceUnusable:"},
+    {"re", "on", "-+-++", "peer-ended flowing silent", "stopped SourceEnded: -recv detach"},
+    {"re", "on", "-----", "peer-ended", "stopped SourceEnded:"},
+    /* the destination is why: nobody is asked for sound */
+    {"re", "on", "-----", "dst-missing", "pending DeviceMissing:"},
+    {"re", "on", "-+-++", "dst-missing flowing", "pending DeviceMissing: -recv detach"},
+    /* a source of ours took its place, or it that of ours */
+    {"ee", "on", "-+-++", "old", "connecting Starting: -recv drop"},
+    {"re", "on", "++++-", "old src-stale", "connecting Starting: -send"},
+    {"re", "on", "++-+-", "old src-stale", "connecting Starting: -recv -src"},
+    {"re", "on", "-+-+-", "old", "connecting Starting: -recv"},
+    {"xe", "on", "-+-++", "old", "connecting Starting: -recv drop"},
+    /* to another peer: a sender like one to the outside */
+    {"er", "on", "-----", "", "connecting Starting: +src"},
+    {"er", "on", "+----", "", "connecting Starting: +send"},
+    {"er", "on", "+-+--", "flowing", "running:"},
+    {"er", "on", "-----", "src-missing", "pending DeviceMissing:"},
+    {"er", "on", "+----", "retry", "failed PathFailed:"},
+    {"er", "gone", "+-+--", "flowing", "stopped Deleted: -send"},
+    /* neither end is ours */
+    {"rx", "on", "-----", "", "failed NotOurs:"},
+    {"rr", "on", "-----", "", "failed NotOurs:"},
 };
 
 static bool has_word(const char *words, const char *word) {
@@ -106,6 +173,21 @@ static enum plan_availability availability(const char *words, const char *side) 
     return PLAN_AVAILABLE;
 }
 
+static enum plan_remote peer_word(const char *words) {
+    static const char *const NAMES[] = {"", "unreachable", "refusing", "forbidden", "waiting", "unusable", "ended"};
+    for (int i = 1; i < 7; i++) {
+        char word[32];
+        snprintf(word, sizeof word, "peer-%s", NAMES[i]);
+        if (has_word(words, word))
+            return (enum plan_remote)i;
+    }
+    return PLAN_REMOTE_READY;
+}
+
+static enum plan_side_kind side_of(char c) {
+    return c == 'e' ? PLAN_SIDE_ENDPOINT : c == 'r' ? PLAN_SIDE_REMOTE : PLAN_SIDE_EXTERNAL;
+}
+
 static void write_plan(char text[static 128], const struct plan *p) {
     static const char *const STATES[] = {"pending", "connecting", "running", "degraded", "stopped", "failed"};
     static const struct {
@@ -121,6 +203,9 @@ static void write_plan(char text[static 128], const struct plan *p) {
         {PLAN_RELEASE_SOURCE_NODE, "-src"},
         {PLAN_RELEASE_DESTINATION_NODE, "-dst"},
         {PLAN_FORGET, "forget"},
+        {PLAN_ATTACH, "attach"},
+        {PLAN_DETACH, "detach"},
+        {PLAN_DROP_ATTACHMENT, "drop"},
     };
     int n = snprintf(text, 128, "%s%s%s:", STATES[p->state], p->reason ? " " : "", p->reason ? p->reason : "");
     for (size_t i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++)
@@ -135,8 +220,8 @@ static void test_scenarios(void **) {
             .exists = !has_word(s->desired, "gone"),
             .enabled = has_word(s->desired, "on"),
             .generation = 2,
-            .source = s->sides[0] == 'e' ? PLAN_SIDE_ENDPOINT : PLAN_SIDE_EXTERNAL,
-            .destination = s->sides[1] == 'e' ? PLAN_SIDE_ENDPOINT : PLAN_SIDE_EXTERNAL,
+            .source = side_of(s->sides[0]),
+            .destination = side_of(s->sides[1]),
         };
         const struct plan_observed o = {
             .source_availability = availability(s->observed, "src"),
@@ -154,6 +239,10 @@ static void test_scenarios(void **) {
             .losing = has_word(s->observed, "losing"),
             .port_in_use = has_word(s->observed, "port"),
             .retry_waiting = has_word(s->observed, "retry"),
+            .source_peer = peer_word(s->observed),
+            .attachment = s->parts[4] ? part_of(s->parts[4]) : PLAN_PART_NONE,
+            .attachment_lost = has_word(s->observed, "lost"),
+            .attachment_waiting = has_word(s->observed, "wait"),
         };
         struct plan p = plan(&d, &o);
         char text[128];
@@ -192,13 +281,33 @@ static void check_actions(const struct plan_desired *d, const struct plan_observ
     /* no new link of a mixed generation, none on what must go */
     if (a & PLAN_OPEN_SENDER && o->receiver != PLAN_PART_NONE)
         assert_int_equal(o->link_generation, d->generation);
-    if (!d->exists || !d->enabled || o->retry_waiting)
-        assert_false(a & (PLAN_OPEN_SOURCE_NODE | PLAN_OPEN_DESTINATION_NODE | PLAN_OPEN_RECEIVER | PLAN_OPEN_SENDER));
+    constexpr uint32_t OPENING =
+        PLAN_OPEN_SOURCE_NODE | PLAN_OPEN_DESTINATION_NODE | PLAN_OPEN_RECEIVER | PLAN_OPEN_SENDER | PLAN_ATTACH;
+    bool waits = o->retry_waiting || (d->source == PLAN_SIDE_REMOTE && o->attachment_waiting);
+    if (!d->exists || !d->enabled || waits)
+        assert_false(a & OPENING);
+    /* another peer is asked when there is something to send to, and told when nobody wants it */
+    if (a & PLAN_ATTACH) {
+        assert_int_equal(d->source, PLAN_SIDE_REMOTE);
+        assert_true(o->attachment == PLAN_PART_NONE && o->receiver == PLAN_PART_UP && !o->attachment_lost);
+        assert_int_equal(o->link_generation, d->generation);
+    }
+    assert_false((a & PLAN_ATTACH) && (a & (PLAN_DETACH | PLAN_DROP_ATTACHMENT)));
+    assert_false((a & PLAN_DETACH) && (a & PLAN_DROP_ATTACHMENT));
+    assert_true(!(a & (PLAN_DETACH | PLAN_DROP_ATTACHMENT)) || o->attachment != PLAN_PART_NONE);
+    if (o->attachment != PLAN_PART_NONE && (!d->exists || !d->enabled))
+        assert_true(a & PLAN_DETACH);
+    assert_true(!(a & PLAN_CLOSE_RECEIVER) || o->attachment == PLAN_PART_NONE ||
+                a & (PLAN_DETACH | PLAN_DROP_ATTACHMENT));
 }
 
 /* Carries the actions out as the real world does when nothing fails. */
 static void carry_out(const struct plan_desired *d, struct plan_observed *o, uint32_t a) {
-    enum plan_part *const parts[] = {&o->source_node, &o->destination_node, &o->sender, &o->receiver};
+    enum plan_part *const parts[] = {&o->source_node, &o->destination_node, &o->sender, &o->receiver, &o->attachment};
+    if (a & PLAN_ATTACH)
+        o->attachment = PLAN_PART_STARTING;
+    if (a & (PLAN_DETACH | PLAN_DROP_ATTACHMENT))
+        o->attachment = PLAN_PART_NONE;
     if (a & (PLAN_OPEN_RECEIVER | PLAN_OPEN_SENDER))
         o->link_generation = d->generation;
     if (a & PLAN_OPEN_SOURCE_NODE)
@@ -224,38 +333,42 @@ static void carry_out(const struct plan_desired *d, struct plan_observed *o, uin
     if (a)
         return;
     /* nothing to do: what is under way ends */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         *parts[i] = *parts[i] == PLAN_PART_STARTING   ? PLAN_PART_UP
                     : *parts[i] == PLAN_PART_STOPPING ? PLAN_PART_NONE
                                                       : *parts[i];
     if (o->sender == PLAN_PART_NONE && o->receiver == PLAN_PART_NONE)
-        o->link_failed = false;
+        o->link_failed = o->attachment_lost = false;
     if (o->source_node == PLAN_PART_NONE)
         o->source_node_stale = false;
     if (o->destination_node == PLAN_PART_NONE)
         o->destination_node_stale = false;
-    o->retry_waiting = false;
+    o->retry_waiting = o->attachment_waiting = false;
 }
 
 static void check_end(const struct plan_desired *d, const struct plan_observed *o) {
     bool source = d->source == PLAN_SIDE_ENDPOINT, destination = d->destination == PLAN_SIDE_ENDPOINT;
+    bool remote = d->source == PLAN_SIDE_REMOTE;
     bool runs = d->exists && d->enabled && (source || destination) &&
+                (!remote || (o->source_peer != PLAN_REMOTE_FORBIDDEN && o->source_peer != PLAN_REMOTE_ENDED)) &&
                 (!source || o->source_availability == PLAN_AVAILABLE) &&
                 (!destination || o->destination_availability == PLAN_AVAILABLE);
     assert_int_equal(o->source_node, runs && source ? PLAN_PART_UP : PLAN_PART_NONE);
     assert_int_equal(o->sender, runs && source ? PLAN_PART_UP : PLAN_PART_NONE);
     assert_int_equal(o->destination_node, runs && destination ? PLAN_PART_UP : PLAN_PART_NONE);
     assert_int_equal(o->receiver, runs && destination ? PLAN_PART_UP : PLAN_PART_NONE);
+    assert_int_equal(o->attachment, runs && remote ? PLAN_PART_UP : PLAN_PART_NONE);
     if (runs)
         assert_int_equal(o->link_generation, d->generation);
 }
 
 static bool under_way(const struct plan_observed *o) {
-    const enum plan_part parts[] = {o->source_node, o->destination_node, o->sender, o->receiver};
-    for (int i = 0; i < 4; i++)
+    const enum plan_part parts[] = {o->source_node, o->destination_node, o->sender, o->receiver, o->attachment};
+    for (int i = 0; i < 5; i++)
         if (parts[i] == PLAN_PART_STARTING || parts[i] == PLAN_PART_STOPPING)
             return true;
-    return o->retry_waiting || (o->link_failed && o->sender == PLAN_PART_NONE && o->receiver == PLAN_PART_NONE) ||
+    return o->retry_waiting || o->attachment_waiting ||
+           ((o->link_failed || o->attachment_lost) && o->sender == PLAN_PART_NONE && o->receiver == PLAN_PART_NONE) ||
            (o->source_node_stale && o->source_node == PLAN_PART_NONE) ||
            (o->destination_node_stale && o->destination_node == PLAN_PART_NONE);
 }
@@ -308,7 +421,40 @@ static void test_every_combination(void **) {
     }
 }
 
+/* With a side at another peer, and with what is left of a source that was one of ours. */
+static void test_every_combination_across_peers(void **) {
+    static const enum plan_side_kind SIDES[][2] = {{PLAN_SIDE_REMOTE, PLAN_SIDE_ENDPOINT},
+                                                   {PLAN_SIDE_ENDPOINT, PLAN_SIDE_REMOTE},
+                                                   {PLAN_SIDE_ENDPOINT, PLAN_SIDE_ENDPOINT}};
+    constexpr unsigned N_DESIRED = 3 * 3;
+    constexpr unsigned N_OBSERVED = 5 * 2 * 4 * 4 * 4 * 3 * 3 * 2 * 2 * 2 * 2 * 7;
+    for (unsigned i = 0; i < N_DESIRED; i++) {
+        unsigned n = i, how = take(&n, 3);
+        struct plan_desired d = {.exists = how > 0, .enabled = how > 1, .generation = 2};
+        d.source = SIDES[n][0];
+        d.destination = SIDES[n][1];
+        for (unsigned j = 0; j < N_OBSERVED; j++) {
+            unsigned m = j;
+            struct plan_observed o = {};
+            o.destination_availability = (enum plan_availability)take(&m, 5);
+            o.source_node = take(&m, 2) ? PLAN_PART_UP : PLAN_PART_NONE;
+            o.destination_node = (enum plan_part)take(&m, 4);
+            o.sender = (enum plan_part)take(&m, 4);
+            o.receiver = (enum plan_part)take(&m, 4);
+            o.attachment = (enum plan_part)take(&m, 3);
+            o.link_generation = (int64_t)take(&m, 3);
+            o.link_failed = take(&m, 2);
+            o.attachment_lost = take(&m, 2);
+            o.attachment_waiting = take(&m, 2);
+            o.destination_node_stale = take(&m, 2);
+            o.source_peer = (enum plan_remote)take(&m, 7);
+            converge(&d, o);
+        }
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scenarios), cmocka_unit_test(test_every_combination)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scenarios), cmocka_unit_test(test_every_combination),
+                                       cmocka_unit_test(test_every_combination_across_peers)};
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
