@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/id.h"
 #include "base/log.h"
 
 struct registry;
@@ -25,7 +26,9 @@ enum api_privilege { API_NOBODY, API_VIEWER, API_OPERATOR, API_ADMIN };
 
 struct api_principal {
     enum api_privilege privilege;
-    char name[64]; /* for the log: "unix:1000", "tcp:127.0.0.1" */
+    char name[64];           /* for the log: "unix:1000", "tcp:127.0.0.1" */
+    char peer_uid[UID_SIZE]; /* the peer whose link it came over; "": none */
+    bool is_peer_itself;     /* it asks for itself, not for a user of its own */
 };
 
 struct api_request {    /* borrowed for the call of api_dispatch() */

@@ -127,6 +127,11 @@ static const char *const PRIVILEGES[] = {
 
 static enum err check_privilege(const struct api_call *call, struct err_info *reterr) {
     const struct api_principal *principal = &call->request->principal;
+    if (call->route->flags & API_ROUTE_PEERS && (!principal->peer_uid[0] || !principal->is_peer_itself))
+        return err_set(reterr, ERR_FORBIDDEN,
+                       "%s %s is what peers of the site say to each other, each for itself: make a stream at /streams, "
+                       "and its owner will ask for what it needs",
+                       call->route->method, call->route->path);
     if (principal->privilege >= call->route->privilege)
         return ERR_OK;
     return err_set(reterr, ERR_FORBIDDEN, "this needs the rights of %s, and %s has those of %s",

@@ -25,6 +25,7 @@ enum {
     API_ROUTE_STREAMING = 1u << 3,     /* the reply does not end by itself (Server-Sent Events) */
     API_ROUTE_IF_MATCH = 1u << 4,      /* honours If-Match */
     API_ROUTE_IF_NONE_MATCH = 1u << 5, /* honours If-None-Match: * */
+    API_ROUTE_PEERS = 1u << 6,         /* peers may call it, each for itself, and nobody else */
 };
 
 struct api_route {

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/crypto.h"
+#include "orchestrator/reconcile/attachments.h"
 #include "orchestrator/reconcile/reconcile.h"
 #include "orchestrator/registry/endpoints.h"
 #include "orchestrator/registry/registry.h"
@@ -267,4 +268,17 @@ enum err orchestrator_remove_stream(struct orchestrator *o, const char *uid, int
 enum err orchestrator_rename_peer(struct orchestrator *o, const char *name, int64_t if_generation,
                                   orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     return registry_rename_peer(&o->registry, name, if_generation, done, arg, reterr);
+}
+
+/* ---- what other peers ask for ---- */
+
+enum err orchestrator_put_attachment(struct orchestrator *o, const char *owner_uid, const char *stream_uid,
+                                     const struct attachment_spec *spec, struct attachment *ret,
+                                     struct err_info *reterr) {
+    return attachments_put(&o->reconcile, owner_uid, stream_uid, spec, ret, reterr);
+}
+
+enum err orchestrator_remove_attachment(struct orchestrator *o, const char *owner_uid, const char *stream_uid,
+                                        int64_t if_link_generation, struct err_info *reterr) {
+    return attachments_remove(&o->reconcile, owner_uid, stream_uid, if_link_generation, reterr);
 }

@@ -174,3 +174,13 @@ enum err orchestrator_remove_stream(struct orchestrator *orchestrator, const cha
                                     orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err orchestrator_rename_peer(struct orchestrator *orchestrator, const char *name, int64_t if_generation,
                                   orchestrator_done_fn done, void *arg, struct err_info *reterr);
+
+/* ---- what other peers ask for ---- */
+
+/* The owner of a stream asks for the sound of an endpoint of ours: see reconcile/attachments.h, which also tells the
+ * errors. Nothing is stored, so the answer comes at once. */
+enum err orchestrator_put_attachment(struct orchestrator *orchestrator, const char *owner_uid, const char *stream_uid,
+                                     const struct attachment_spec *spec, struct attachment *ret,
+                                     struct err_info *reterr);
+enum err orchestrator_remove_attachment(struct orchestrator *orchestrator, const char *owner_uid,
+                                        const char *stream_uid, int64_t if_link_generation, struct err_info *reterr);

@@ -27,7 +27,7 @@ static void set(struct condition *ret, const char *type, const char *reason, con
 /* An endpoint is the reason: what it says itself is the best answer. */
 static bool describe_side(const struct run *run, const struct stream_side *side, bool as_source,
                           struct condition *ret) {
-    if (!side->is_endpoint)
+    if (!stream_side_is_here(side))
         return false;
     const char *type = as_source ? "Source" : "Destination", *member = as_source ? "source" : "destination";
     const char *uid = side->endpoint.endpoint_uid;
@@ -72,6 +72,16 @@ bool reasons_describe(const struct run *run, const struct plan *plan, struct con
         set(ret, run->failure.type, run->failure.reason, run->failure.info.message);
         return true;
     }
+    static const char *const OF_PEERS[] = {"SourceUnreachable", "SourceRefused", "SourceMissing",
+                                           "SourceUnusable",    "SourceEnded",   "Forbidden"};
+    for (size_t i = 0; run->sides.source.is_remote && i < sizeof OF_PEERS / sizeof *OF_PEERS; i++)
+        if (strcmp(plan->reason, OF_PEERS[i]) == 0) {
+            const char *reason;
+            char message[ERR_MESSAGE_MAX];
+            remote_source_describe(run, plan, &reason, message);
+            set(ret, "Source", reason, message);
+            return true;
+        }
     if (strcmp(plan->reason, "NoMedia") == 0 && !run->sides.source.is_endpoint) {
         set(ret, "Sound", "NoMedia",
             plan->state == PLAN_DEGRADED

@@ -7,7 +7,8 @@
  * Why a stream is in its state, for programs (a stable word) and for people (a sentence, and what to do). Words never
  * change their meaning; new ones may come.
  *
- * Source, Destination: EndpointMissing EndpointDisabled WrongDirection SourceEnded, and what the endpoint's own status says
+ * Source of another peer: SourceUnreachable SourceRefused Forbidden, and what that peer says of its endpoint, in the words
+ * below. Source, Destination: EndpointMissing EndpointDisabled WrongDirection SourceEnded, and what the endpoint's own status says
  * (FileMissing FormatMismatch DeviceMissing AccessDenied …). Path: PortInUse DestinationUnreachable PathFailed
  * FormatMismatch. Sound: NoMedia PacketLoss. Stream: Starting Disabled.
  *

@@ -6,95 +6,10 @@
 #include <string.h>
 
 #include "base/crypto.h"
+#include "orchestrator/reconcile/attachments.h"
+#include "orchestrator/reconcile/farewell.h"
 #include "orchestrator/registry/endpoints.h"
-
-/* ---- desired and observed ---- */
-
-static struct plan_desired desired(const struct run *run) {
-    return (struct plan_desired){
-        .exists = run->exists,
-        .enabled = run->spec.enabled && !run->reconcile->is_stopping,
-        .generation = run->wanted_link,
-        .source = run->sides.source.is_endpoint ? PLAN_SIDE_ENDPOINT : PLAN_SIDE_EXTERNAL,
-        .destination = run->sides.destination.is_endpoint ? PLAN_SIDE_ENDPOINT : PLAN_SIDE_EXTERNAL,
-    };
-}
-
-static enum plan_availability availability(const struct run *run, const struct stream_side *side, bool as_source) {
-    if (!side->is_endpoint)
-        return PLAN_AVAILABLE;
-    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, side->endpoint.endpoint_uid);
-    if (!entry)
-        return PLAN_MISSING;
-    if (entry->object.status.state == ENDPOINT_STATE_DISABLED)
-        return PLAN_DISABLED;
-    if (stream_check_direction(as_source, entry->object.uid, entry->direction, nullptr) != ERR_OK)
-        return PLAN_UNUSABLE;
-    if (entry->object.status.state != ENDPOINT_STATE_AVAILABLE && !endpoints_may_retry(entry))
-        return entry->object.status.state == ENDPOINT_STATE_UNAVAILABLE ? PLAN_MISSING : PLAN_UNUSABLE;
-    return as_source && run->source_ended ? PLAN_ENDED : PLAN_AVAILABLE;
-}
-
-static bool is_stale(const struct node_use *use, const struct stream_side *side) {
-    return nodes_is_stale(use, side->is_endpoint ? side->endpoint.endpoint_uid : "");
-}
-
-static struct plan_observed observed(const struct run *run) {
-    const struct stream_side *source = &run->sides.source, *destination = &run->sides.destination;
-    return (struct plan_observed){
-        .source_availability = availability(run, source, true),
-        .destination_availability = availability(run, destination, false),
-        .source_node = nodes_part(&run->source),
-        .destination_node = nodes_part(&run->destination),
-        .source_node_stale = is_stale(&run->source, source),
-        .destination_node_stale = is_stale(&run->destination, destination),
-        .sender = run->sender.part,
-        .receiver = run->receiver.part,
-        .link_generation = run->built_link,
-        .link_failed = run->link_failed,
-        .flowing = run->flowing,
-        .silent = run->silent,
-        .losing = run->losing,
-        .port_in_use = run->port_in_use,
-        .retry_waiting = run->retry_waiting,
-    };
-}
-
-/* ---- runs ---- */
-
-static void run_destroy(struct run *run) {
-    struct reconcile *r = run->reconcile;
-    loop_timer_stop(r->loop, &run->retry);
-    loop_timer_stop(r->loop, &run->drain);
-    map_remove(&r->runs_by_uid, run->uid);
-    list_remove(&run->link);
-    free(run);
-}
-
-void run_reconcile(struct run *run) {
-    run->is_dirty = false;
-    if (!run->reconcile->engine) {
-        if (!run->exists)
-            run_destroy(run);
-        return;
-    }
-    /* Every action changes what is observed at once, so this ends; the bound is for what nobody has thought of. */
-    for (int i = 0; i < 16; i++) {
-        const struct plan_desired d = desired(run);
-        const struct plan_observed o = observed(run);
-        const struct plan p = plan(&d, &o);
-        if (p.actions & PLAN_FORGET) {
-            run_destroy(run);
-            return;
-        }
-        if (!p.actions) {
-            status_publish(run, &p);
-            return;
-        }
-        apply_actions(run, p.actions);
-    }
-    run_kick(run);
-}
+#include "signaling/links.h"
 
 static void on_sweep(void *arg) {
     struct reconcile *r = arg;
@@ -103,79 +18,6 @@ static void on_sweep(void *arg) {
         if (run->is_dirty)
             run_reconcile(run);
     }
-}
-
-void run_kick(struct run *run) {
-    run->is_dirty = true;
-    if (!run->reconcile->sweep.armed)
-        loop_timer_start(run->reconcile->loop, &run->reconcile->sweep, 0);
-}
-
-/* ---- failures ---- */
-
-static void on_retry(void *arg) {
-    struct run *run = arg;
-    run->retry_waiting = false;
-    run_kick(run);
-}
-
-/* 0.5 s, doubled each time up to 10 s, ± 20 % so that many that failed together do not all come back together. */
-static int64_t pause_ns(unsigned attempt) {
-    int64_t pause = RECONCILE_RETRY_MIN_NS;
-    for (unsigned i = 1; i < attempt && pause < RECONCILE_RETRY_MAX_NS; i++)
-        pause *= 2;
-    if (pause > RECONCILE_RETRY_MAX_NS)
-        pause = RECONCILE_RETRY_MAX_NS;
-    uint16_t random;
-    crypto_random(&random, sizeof random);
-    return pause * 8 / 10 + pause * 4 / 10 * random / UINT16_MAX;
-}
-
-void run_failed(struct run *run, const char *type, const char *reason, const struct err_info *info) {
-    struct reconcile *r = run->reconcile;
-    if (run->flowing_ns && loop_now_ns(r->loop) - run->flowing_ns >= RECONCILE_STEADY_NS)
-        run->attempts = 0;
-    run->attempts++;
-    snprintf(run->failure.type, sizeof run->failure.type, "%s", type);
-    snprintf(run->failure.reason, sizeof run->failure.reason, "%s", reason);
-    run->failure.info = *info;
-    run->rebuilds = true;
-    run->retry_waiting = true;
-    loop_timer_start(r->loop, &run->retry, pause_ns(run->attempts));
-    log_warn(r->log, "stream failed; it is tried again", LOG_STR("stream", run->uid), LOG_STR("reason", reason),
-             LOG_STR("detail", info->message), LOG_UINT("attempt", run->attempts));
-    run_kick(run);
-}
-
-void run_forgive(struct run *run) {
-    loop_timer_stop(run->reconcile->loop, &run->retry);
-    run->retry_waiting = false;
-    run->attempts = 0;
-    run_kick(run);
-}
-
-/* ---- the end of a source ---- */
-
-static void on_drained(void *arg) {
-    struct run *run = arg;
-    run->source_ended = true;
-    run_kick(run);
-}
-
-/* What was read last is still in the encoder, on the way and in the queue of the receiver. */
-static void begin_drain(struct run *run) {
-    constexpr int64_t MARGIN_NS = 300 * NS_PER_MS;
-    if (run->drain.armed || run->source_ended)
-        return;
-    loop_timer_start(run->reconcile->loop, &run->drain, run->settings.target_latency_ns + MARGIN_NS);
-}
-
-/* Written anew: a source that has ended begins again. */
-static void begin_again(struct run *run) {
-    loop_timer_stop(run->reconcile->loop, &run->drain);
-    run->source_ended = false;
-    if (run->source.node && run->source.node->has_ended)
-        run->source.is_stale = true;
 }
 
 /* ---- news from the registry ---- */
@@ -190,24 +32,12 @@ static bool is_same_link(const struct stream_spec *a, const struct stream_spec *
     return stream_spec_equal(&copy, b);
 }
 
-static struct run *run_create(struct reconcile *r, const char *uid) {
-    struct run *run = calloc(1, sizeof *run);
-    if (!run)
-        return nullptr;
-    run->reconcile = r;
-    snprintf(run->uid, sizeof run->uid, "%s", uid);
-    run->source = (struct node_use){.run = run, .as_source = true};
-    run->destination = (struct node_use){.run = run};
-    run->sender = (struct run_end){.run = run, .is_sender = true};
-    run->receiver = (struct run_end){.run = run};
-    run->retry = (struct loop_timer){.fire = on_retry, .arg = run};
-    run->drain = (struct loop_timer){.fire = on_drained, .arg = run};
-    apply_links_gone(run);
-    if (!map_put(&r->runs_by_uid, uid, run)) {
-        free(run);
+static struct run *create_for_stream(struct reconcile *r, const char *uid) {
+    struct run *run = run_create(r, uid);
+    if (run && !map_put(&r->runs_by_uid, uid, run)) {
+        run_destroy(run);
         return nullptr;
     }
-    list_append(&r->runs, &run->link);
     return run;
 }
 
@@ -222,9 +52,10 @@ static void take_spec(struct run *run, const struct stream_entry *entry) {
     run->spec = entry->object.spec;
     run->sides = entry->sides;
     if (revived || enabled || run->source_ended || run->drain.armed)
-        begin_again(run);
+        run_begin_again(run);
     run->port_in_use = false;
     run_forgive(run);
+    remote_source_forgive(run);
     if (run->reconcile->engine)
         apply_gain(run);
 }
@@ -234,7 +65,7 @@ static void stream_changed(void *arg, const char *uid) {
     const struct stream_entry *entry = registry_stream(r->registry, uid);
     struct run *run = map_get(&r->runs_by_uid, uid);
     if (entry && !run)
-        run = run_create(r, uid);
+        run = create_for_stream(r, uid);
     if (!run) {
         if (entry)
             log_error(r->log, "no memory to run stream; it is tried again", LOG_STR("stream", uid));
@@ -252,8 +83,8 @@ static void stream_changed(void *arg, const char *uid) {
 
 static bool uses(const struct run *run, const char *endpoint_uid) {
     const struct stream_side *source = &run->sides.source, *destination = &run->sides.destination;
-    return (source->is_endpoint && strcmp(source->endpoint.endpoint_uid, endpoint_uid) == 0) ||
-           (destination->is_endpoint && strcmp(destination->endpoint.endpoint_uid, endpoint_uid) == 0);
+    return (stream_side_is_here(source) && strcmp(source->endpoint.endpoint_uid, endpoint_uid) == 0) ||
+           (stream_side_is_here(destination) && strcmp(destination->endpoint.endpoint_uid, endpoint_uid) == 0);
 }
 
 static void endpoint_changed(void *arg, const char *uid) {
@@ -264,7 +95,7 @@ static void endpoint_changed(void *arg, const char *uid) {
         if (!uses(run, uid))
             continue;
         if (run->source_ended || run->drain.armed)
-            begin_again(run);
+            run_begin_again(run);
         run_forgive(run);
     }
 }
@@ -283,12 +114,6 @@ static void endpoint_availability_changed(void *arg, const char *uid) {
     }
 }
 
-const struct registry_listener reconcile_listener = {
-    .endpoint_changed = endpoint_changed,
-    .stream_changed = stream_changed,
-    .endpoint_availability_changed = endpoint_availability_changed,
-};
-
 /* ---- news from the engine ---- */
 
 static struct run_end *find_end(struct reconcile *r, uint32_t link) {
@@ -305,7 +130,7 @@ static struct run_end *find_end(struct reconcile *r, uint32_t link) {
 static void on_link_event(struct run_end *end, const struct engine_event *event) {
     struct run *run = end->run;
     int64_t now_ns = loop_now_ns(run->reconcile->loop);
-    bool counts = !end->is_sender || !run->sides.destination.is_endpoint;
+    bool counts = !end->is_sender || !stream_side_is_here(&run->sides.destination);
     if (event->kind == ENGINE_LINK_FAILED) {
         if (run->link_failed)
             return;
@@ -317,12 +142,14 @@ static void on_link_event(struct run_end *end, const struct engine_event *event)
         run->flowing = true;
         run->silent = false;
         run->silent_ns = 0;
+        remote_source_flows(run);
     } else if (event->kind == ENGINE_LINK_SILENT && counts && !run->silent) {
         struct engine_link_status status;
         run->silent = true;
         run->silent_ns = now_ns;
         run->silent_packets =
             engine_link_status(run->reconcile->engine, end->link, &status) ? status.packets_received : 0;
+        remote_source_renew(run); /* its source knows why */
     }
     run_kick(run);
 }
@@ -339,7 +166,7 @@ static void on_node_event(struct reconcile *r, const struct engine_event *event)
     struct node_use *use;
     list_for_each(use, &node->users, link) {
         if (use->as_source)
-            begin_drain(use->run);
+            run_begin_drain(use->run);
     }
 }
 
@@ -359,6 +186,51 @@ void reconcile_on_engine_event(struct reconcile *r, const struct engine_event *e
         on_link_event(end, event);
 }
 
+/* ---- news from other peers ---- */
+
+static void peer_changed(void *arg, const char *peer_uid, const struct links_peer *) {
+    remote_source_peer_changed(arg, peer_uid);
+}
+
+static void remote_endpoint_changed(void *arg, const char *peer_uid, const char *endpoint_uid) {
+    remote_source_endpoint_changed(arg, peer_uid, endpoint_uid);
+}
+
+const struct registry_listener reconcile_listener = {
+    .endpoint_changed = endpoint_changed,
+    .stream_changed = stream_changed,
+    .endpoint_availability_changed = endpoint_availability_changed,
+    .remote_endpoint_changed = remote_endpoint_changed,
+};
+
+static bool has_sound_with(const struct reconcile *r, const char *peer_uid) {
+    const struct run *run;
+    list_for_each(run, &r->runs, link) {
+        const struct uri_endpoint *source = &run->sides.source.endpoint;
+        if (run->sides.source.is_remote && run->exists && strcmp(source->peer_uid, peer_uid) == 0)
+            return true;
+        if (run->attachment && strcmp(attachments_owner(run->attachment), peer_uid) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Links with sound on them are watched more closely. */
+static void watch_peers(struct reconcile *r) {
+    for (size_t i = 0; r->links && r->roster && i < r->roster->n && i < ROSTER_MAX; i++) {
+        const char *uid = r->roster->members[i].uid;
+        bool watched = has_sound_with(r, uid);
+        if (watched != r->watched[i])
+            links_watch_closely(r->links, uid, watched);
+        r->watched[i] = watched;
+    }
+}
+
+static void on_status(void *arg) {
+    status_tick(arg);
+    watch_peers(arg);
+}
+
 /* ---- life ---- */
 
 void reconcile_init(struct reconcile *r, const struct orchestrator_config *config, struct registry *registry) {
@@ -370,10 +242,21 @@ void reconcile_init(struct reconcile *r, const struct orchestrator_config *confi
                             .port_max = config->roc_port_max,
                             .next_port = config->roc_port_min};
     r->log.topic = "streams";
+    r->links = config->links;
+    r->roster = config->roster;
+    r->media_port = config->media_port;
+    r->key = config->key;
+    uint8_t epoch[(sizeof r->epoch - 1) / 2];
+    crypto_random(epoch, sizeof epoch);
+    crypto_hex(r->epoch, epoch, sizeof epoch);
+    list_init(&r->attachments);
+    list_init(&r->farewells);
+    if (r->links)
+        links_listen(r->links, &(const struct links_handler){.changed = peer_changed}, r);
     list_init(&r->runs);
     list_init(&r->nodes);
     r->sweep = (struct loop_timer){.fire = on_sweep, .arg = r};
-    r->status = (struct loop_timer){.fire = status_tick, .arg = r};
+    r->status = (struct loop_timer){.fire = on_status, .arg = r};
     r->meter = (struct loop_timer){.fire = status_meter, .arg = r};
 }
 
@@ -392,6 +275,8 @@ void reconcile_stop(struct reconcile *r) {
         loop_timer_stop(r->loop, &run->drain);
         run_forgive(run);
     }
+    attachments_stop(r);
+    farewell_stop(r);
 }
 
 bool reconcile_is_still(const struct reconcile *r) {
@@ -401,7 +286,7 @@ bool reconcile_is_still(const struct reconcile *r) {
             run->destination.node)
             return false;
     }
-    return r->n_jobs == 0 && list_empty(&r->nodes);
+    return r->n_jobs == 0 && list_empty(&r->nodes) && list_empty(&r->farewells);
 }
 
 void reconcile_watch_meters(struct reconcile *r, bool watched) {
@@ -419,6 +304,8 @@ void reconcile_finish(struct reconcile *r) {
     loop_timer_stop(r->loop, &r->meter);
     while (!list_empty(&r->runs))
         run_destroy(list_first(&r->runs, struct run, link));
+    attachments_finish(r);
+    farewell_finish(r);
     map_finish(&r->runs_by_uid);
     *r = (struct reconcile){};
 }

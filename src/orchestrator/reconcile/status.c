@@ -2,12 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/reconcile/attachments.h"
 #include "orchestrator/reconcile/reasons.h"
 #include "orchestrator/reconcile/reconcile.h"
 
 /* ---- state and conditions ---- */
 
-static enum stream_state state_of(enum plan_state state) {
+enum stream_state status_state_of(enum plan_state state) {
     static const enum stream_state STATES[] = {
         [PLAN_PENDING] = STREAM_STATE_PENDING, [PLAN_CONNECTING] = STREAM_STATE_CONNECTING,
         [PLAN_RUNNING] = STREAM_STATE_RUNNING, [PLAN_DEGRADED] = STREAM_STATE_DEGRADED,
@@ -44,7 +45,9 @@ static bool set_local_uris(struct stream_status *status, const struct stream_loc
 
 void status_publish(struct run *run, const struct plan *plan) {
     struct reconcile *r = run->reconcile;
-    struct stream_entry *entry = registry_stream(r->registry, run->uid);
+    struct stream_entry *entry = run_stream(run);
+    if (run->attachment)
+        attachments_publish(run, plan);
     if (!entry || !run->exists || r->is_stopping)
         return;
     struct stream_status *status = &entry->object.status;
@@ -54,7 +57,7 @@ void status_publish(struct run *run, const struct plan *plan) {
     bool any = reasons_describe(run, plan, &condition);
     bool changed = set_condition(status, any, &condition, now);
     changed |= set_local_uris(status, &run->local_uris);
-    enum stream_state state = state_of(plan->state);
+    enum stream_state state = status_state_of(plan->state);
     if (state != status->state) {
         status->state = state;
         snprintf(status->since, sizeof status->since, "%s", now);
@@ -160,7 +163,7 @@ struct totals {
 
 static bool poll(struct run *run, struct totals *ret) {
     struct reconcile *r = run->reconcile;
-    struct stream_entry *entry = registry_stream(r->registry, run->uid);
+    struct stream_entry *entry = run_stream(run);
     struct engine_link_status sender, receiver;
     bool has_sender = r->engine && get_link(&run->sender, &sender);
     bool has_receiver = r->engine && get_link(&run->receiver, &receiver);
@@ -180,7 +183,7 @@ static bool poll(struct run *run, struct totals *ret) {
     level_add(&run->level, main->n_channels, main->level_dbfs, loop_now_ns(r->loop));
     status->n_level_dbfs = level_show(&run->level, status->level_dbfs, ENGINE_CHANNELS_MAX);
     status->uptime_s = run->built_ns ? (double)(loop_now_ns(r->loop) - run->built_ns) / (double)NS_PER_S : 0;
-    if (has_receiver || !run->sides.destination.is_endpoint)
+    if (has_receiver || !stream_side_is_here(&run->sides.destination))
         follow_flow(run, main);
     *ret = (struct totals){.bytes = has_receiver ? receiver.bytes_received : sender.bytes_sent};
     if (has_receiver)
@@ -216,7 +219,7 @@ static void follow_losses(struct run *run, const struct totals *totals) {
                                       .bytes = totals->bytes,
                                       .sent = totals->sent,
                                       .dropped = totals->dropped};
-    struct stream_entry *entry = registry_stream(run->reconcile->registry, run->uid);
+    struct stream_entry *entry = run_stream(run);
     if (run->n_samples > 0 && newest.at_ns > oldest->at_ns) {
         int64_t span_ns = newest.at_ns - oldest->at_ns;
         if (entry)
@@ -323,7 +326,7 @@ void status_meter(void *arg) {
     status_poll_all(r);
     struct run *run;
     list_for_each(run, &r->runs, link) {
-        if (run->exists)
+        if (run->exists && !run->attachment)
             meter_event(r, run->uid, "/streams/", &run->level);
     }
     char prefix[64];
