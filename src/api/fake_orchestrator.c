@@ -259,3 +259,34 @@ enum err orchestrator_rename_peer(struct orchestrator *fake, const char *name, i
     }
     return err;
 }
+
+enum err orchestrator_put_attachment(struct orchestrator *fake, const char *owner_uid, const char *stream_uid,
+                                     const struct attachment_spec *spec, struct attachment *ret,
+                                     struct err_info *reterr) {
+    if (fake->refuse.code) {
+        *reterr = fake->refuse;
+        fake->refuse = (struct err_info){};
+        return reterr->code;
+    }
+    snprintf(fake->owner, sizeof fake->owner, "%s", owner_uid);
+    fake->attached_link = spec->link_generation;
+    *ret = (struct attachment){.generation = spec->generation,
+                               .link_generation = spec->link_generation,
+                               .lease_s = spec->lease_s,
+                               .state = STREAM_STATE_CONNECTING,
+                               .has_reason = PRESENCE_NULL,
+                               .answer = {.link = 77}};
+    snprintf(ret->stream_uid, sizeof ret->stream_uid, "%s", stream_uid);
+    memset(ret->answer.public_key, 'a', sizeof ret->answer.public_key - 1);
+    return ERR_OK;
+}
+
+enum err orchestrator_remove_attachment(struct orchestrator *fake, const char *owner_uid, const char *stream_uid,
+                                        int64_t if_link_generation, struct err_info *reterr) {
+    if (!fake->attached_link || strcmp(fake->owner, owner_uid) != 0)
+        return err_set(reterr, ERR_NOT_FOUND, "stream %s takes nothing from here", stream_uid);
+    if (if_link_generation != ANY_GENERATION && if_link_generation != fake->attached_link)
+        return err_set(reterr, ERR_GENERATION, "stream %s is at another link", stream_uid);
+    fake->attached_link = 0;
+    return ERR_OK;
+}

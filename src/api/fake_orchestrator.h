@@ -37,6 +37,8 @@ struct orchestrator {
     struct events events;
     bool watched;
     bool not_ready;
+    char owner[UID_SIZE];   /* who asked for an attachment */
+    int64_t attached_link;  /* 0: nothing is attached */
     struct err_info refuse; /* the next write is refused so; code 0: taken */
 };
 
