@@ -117,7 +117,7 @@ struct links_caller {
     void (*ended)(void *arg, const struct err_info *info);
 };
 
-/* nullptr: out of memory, and no callback. A lost frame is sent again with the same id until the deadline; the other side
+/* nullptr: no member, or out of memory, and no callback. A lost frame is sent again with the same id until the deadline; the other side
  * does it once. The call is gone when the last callback begins: reply(), or, where reply->streaming, `ended`. */
 struct links_call *links_ask(struct links *links, const char *peer_uid, const struct links_request *request,
                              const struct links_caller *caller, void *arg);
