@@ -250,7 +250,8 @@ bool links_peer(const struct links *links, const char *peer_uid, struct links_pe
     return true;
 }
 
-void links_watch_closely(struct links *, const char *, bool) {
+void links_watch_closely(struct links *links, const char *peer_uid, bool closely) {
+    links->watched[index_of(links, peer_uid)] = closely;
 }
 
 const struct roster *links_roster(const struct links *links) {

@@ -44,6 +44,7 @@ struct links {
     size_t n_handlers;
     const struct roster *roster;
     struct links_peer peers[ROSTER_MAX]; /* as the members of the roster */
+    bool watched[ROSTER_MAX];
     struct list calls;                   // struct links_call, owned
     size_t n_cancelled;
 };

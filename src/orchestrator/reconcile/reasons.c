@@ -69,7 +69,10 @@ bool reasons_describe(const struct run *run, const struct plan *plan, struct con
                                                            describe_side(run, &run->sides.destination, false, ret)))
             return true;
     if (strcmp(plan->reason, "PathFailed") == 0 || strcmp(plan->reason, "PortInUse") == 0) {
-        set(ret, run->failure.type, run->failure.reason, run->failure.info.message);
+        if (run->failure.reason[0])
+            set(ret, run->failure.type, run->failure.reason, run->failure.info.message);
+        else
+            set(ret, "Path", "PathFailed", "The sender of this link is gone: its owner has to ask with the next.");
         return true;
     }
     static const char *const OF_PEERS[] = {"SourceUnreachable", "SourceRefused", "SourceMissing",

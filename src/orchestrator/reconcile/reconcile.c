@@ -192,6 +192,8 @@ static void peer_changed(void *arg, const char *peer_uid, const struct links_pee
     remote_source_peer_changed(arg, peer_uid);
 }
 
+static const struct links_handler LINKS_HANDLER = {.changed = peer_changed};
+
 static void remote_endpoint_changed(void *arg, const char *peer_uid, const char *endpoint_uid) {
     remote_source_endpoint_changed(arg, peer_uid, endpoint_uid);
 }
@@ -252,7 +254,7 @@ void reconcile_init(struct reconcile *r, const struct orchestrator_config *confi
     list_init(&r->attachments);
     list_init(&r->farewells);
     if (r->links)
-        links_listen(r->links, &(const struct links_handler){.changed = peer_changed}, r);
+        links_listen(r->links, &LINKS_HANDLER, r);
     list_init(&r->runs);
     list_init(&r->nodes);
     r->sweep = (struct loop_timer){.fire = on_sweep, .arg = r};
