@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "api/api_priv.h"
 #include "api/call.h"
+#include "api/forward.h"
+#include "base/clock.h"
 #include "orchestrator/orchestrator.h"
 #include "orchestrator/registry/events.h"
+
+static void wake_all(void *arg) {
+    struct api *api = arg;
+    for (size_t i = 0; i < API_WAKERS_MAX; i++)
+        if (api->wakers[i].wake)
+            api->wakers[i].wake(api->wakers[i].arg);
+}
 
 enum err api_create(const struct api_config *config, struct api **ret, struct err_info *reterr) {
     struct api *api = calloc(1, sizeof *api);
@@ -14,7 +24,12 @@ enum err api_create(const struct api_config *config, struct api **ret, struct er
     api->log = config->log;
     api->libroc_version = config->libroc_version ? config->libroc_version : "";
     list_init(&api->writes);
+    api->links = orchestrator_links(config->orchestrator);
+    api->key = config->key;
+    api->clock = config->clock ? config->clock : clock_system();
+    list_init(&api->forwards);
     list_init(&api->subscribers);
+    events_on_append(orchestrator_events(api->orchestrator), wake_all, api);
     *ret = api;
     return ERR_OK;
 }
@@ -32,13 +47,27 @@ void api_destroy(struct api *api) {
         problem_reply(&reply, &info, nullptr, write->path);
         write->reply(write->arg, &reply);
     }
+    forward_end_all(api);
     events_on_append(orchestrator_events(api->orchestrator), nullptr, nullptr);
     api_events_orphan_all(api);
     free(api);
 }
 
 void api_on_events(struct api *api, void (*wake)(void *arg), void *arg) {
-    events_on_append(orchestrator_events(api->orchestrator), wake, arg);
+    size_t i = 0;
+    while (i < API_WAKERS_MAX && api->wakers[i].wake)
+        i++;
+    assert(i < API_WAKERS_MAX);
+    if (i == API_WAKERS_MAX)
+        return;
+    api->wakers[i].wake = wake;
+    api->wakers[i].arg = arg;
+}
+
+void api_off_events(struct api *api, void *arg) {
+    for (size_t i = 0; i < API_WAKERS_MAX; i++)
+        if (api->wakers[i].arg == arg)
+            api->wakers[i].wake = nullptr;
 }
 
 void api_count_reply(struct api *api, const struct api_route *route, int status) {

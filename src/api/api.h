@@ -10,14 +10,14 @@
 #include "base/id.h"
 #include "base/log.h"
 
-struct registry;
+struct clock;
+struct crypto_sign_key;
 struct orchestrator;
-struct event_filter;
 
 /*
- * The one request path: method, path and body come in, a reply goes out; how they travel (HTTP, a unix socket, later
- * ZeroMQ) is not known here. Dispatch finds the route in the generated table, checks the principal's privilege, decides
- * whether the object is ours, and calls the handler.
+ * The one request path: method, path and body come in, a reply goes out; how they travel (HTTP, a unix socket, the link
+ * with another peer) is not known here. Dispatch finds the route in the generated table, checks the principal's privilege,
+ * decides whether the object is ours, and calls the handler or passes the request on to the peer that owns it.
  *
  * Replies may come later (a write is answered when it is durable); the caller keeps its side alive until then.
  * Threads: core.
@@ -26,8 +26,8 @@ enum api_privilege { API_NOBODY, API_VIEWER, API_OPERATOR, API_ADMIN };
 
 struct api_principal {
     enum api_privilege privilege;
-    char name[64];           /* for the log: "unix:1000", "tcp:127.0.0.1" */
-    char peer_uid[UID_SIZE]; /* the peer whose link it came over; "": none */
+    char name[64];           /* for the log: "unix:1000", "tcp:127.0.0.1", "peer:6uibwb-h3z9nn-1nwaw6/unix:1000" */
+    char peer_uid[UID_SIZE]; /* the peer whose link it came over; "": one of our users */
     bool is_peer_itself;     /* it asks for itself, not for a user of its own */
 };
 
@@ -41,6 +41,8 @@ struct api_request {    /* borrowed for the call of api_dispatch() */
     const char *if_match;     /* header values; nullptr: absent */
     const char *if_none_match;
     const char *last_event_id;
+    const char *idempotency_key;
+    const char *grant; /* JSON, see model/grant.h; of peers only */
     struct api_principal principal;
 };
 
@@ -78,12 +80,14 @@ struct api;
 struct api_config {
     struct orchestrator *orchestrator; /* borrowed; outlives the api */
     struct log log;
-    const char *libroc_version; /* for /version; static */
+    const char *libroc_version;        /* for /version; static */
+    const struct crypto_sign_key *key; /* borrowed; signs what our users command; nullptr: a site of one */
+    const struct clock *clock;         /* borrowed; nullptr: that of the system */
 };
 
 enum err api_create(const struct api_config *config, struct api **ret, struct err_info *reterr);
-/* Answers what still waits for the store with 503, so that every dispatch has had its reply. Event streams still open
- * stay readable (nothing comes any more) until api_events_destroy(). */
+/* Answers what still waits for the store or for another peer with 503, so that every dispatch has had its reply. Before
+ * links_destroy(). Event streams still open stay readable (nothing comes any more) until api_events_destroy(). */
 void api_destroy(struct api *api);
 /* HEAD is answered like GET, body and all: the transport sends its length and leaves the body out. */
 void api_dispatch(struct api *api, const struct api_request *request, api_reply_fn reply, void *arg);
@@ -96,5 +100,20 @@ void api_problem(struct api_reply *ret, const struct err_info *info);
  * A subscriber that has fallen out of the ring gets a `reset` event. */
 size_t api_events_read(struct api_events *events, struct buf *to, size_t max);
 void api_events_destroy(struct api_events *events);
-/* wake(arg) after each batch of new events; one waker per api (the HTTP server). */
+
+/* The same news one by one, for whoever sends no SSE text. Borrowed until the loop's next turn. */
+struct api_event {
+    const char *name;   /* "stream_updated", "reset" */
+    const char *cursor; /* where the reader stands after it */
+    const char *json;
+    size_t json_len;
+};
+/* The next one; again the same until api_events_advance(). false: nothing new. */
+bool api_events_peek(struct api_events *events, struct api_event *ret);
+void api_events_advance(struct api_events *events);
+
+/* wake(arg) after each batch of new events, until api_off_events() with the same arg; one for each way that requests
+ * come, so that API_WAKERS_MAX is never reached. */
+constexpr size_t API_WAKERS_MAX = 4;
 void api_on_events(struct api *api, void (*wake)(void *arg), void *arg);
+void api_off_events(struct api *api, void *arg);

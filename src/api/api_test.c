@@ -89,7 +89,7 @@ static void bodies_have_a_type_and_a_size(void **state) {
     CALL("POST", "/streams", .body = large);
     assert_problem(bench, 413, "too_large", "65536");
     free(large);
-    CALL("POST", "/streams", .body = STREAM, .content_type = "Application/JSON; charset=UTF-8");
+    CALL("PUT", STREAMS, .if_none_match = "*", .body = STREAM, .content_type = "Application/JSON; charset=UTF-8");
     assert_int_equal(bench->n_replies, 0);
     fake_store_answers(bench->fake, ERR_OK);
     assert_int_equal(bench->reply.status, 201);
@@ -167,7 +167,7 @@ static void a_write_is_answered_when_it_is_durable(void **state) {
 
 static void the_answer_shows_the_object_as_this_write_left_it(void **state) {
     struct bench *bench = *state;
-    CALL("POST", "/streams", .body = STREAM);
+    CALL("PUT", STREAMS, .if_none_match = "*", .body = STREAM);
     CALL("DELETE", STREAMS);
     assert_int_equal(bench->n_replies, 0);
     fake_store_answers(bench->fake, ERR_OK);
@@ -195,7 +195,7 @@ static void who_still_waits_at_the_end_is_answered(void **) {
 
 static void generations_guard_changes(void **state) {
     struct bench *bench = *state;
-    CALL("POST", "/streams", .body = STREAM);
+    CALL("PUT", STREAMS, .if_none_match = "*", .body = STREAM);
     fake_store_answers(bench->fake, ERR_OK);
     CALL("GET", STREAMS);
     assert_string_equal(header(bench, "ETag"), "\"1\"");
@@ -259,7 +259,7 @@ static void put_makes_only_when_told_to(void **state) {
 
 static void patches_are_merged_into_the_present_spec(void **state) {
     struct bench *bench = *state;
-    CALL("POST", "/streams", .body = STREAM);
+    CALL("PUT", STREAMS, .if_none_match = "*", .body = STREAM);
     CALL("PATCH", STREAMS, .body = "{\"display_name\":\"Radio\",\"settings\":{\"gain_db\":-6}}");
     CALL("PATCH", STREAMS, .body = "{\"display_name\":null}");
     fake_store_answers(bench->fake, ERR_OK);
@@ -324,7 +324,7 @@ static void metrics_escape_what_people_write(void **state) {
     CALL("PUT", "/peers/self/endpoints/zzzzzz-zzzzzz-zzzzzz", .if_none_match = "*",
          .body = "{\"kind\":\"tone\",\"display_name\":\"a\\\"b\\\\c\"}");
     fake_store_answers(bench->fake, ERR_OK);
-    CALL("POST", "/streams", .body = STREAM);
+    CALL("PUT", STREAMS, .if_none_match = "*", .body = STREAM);
     bench->fake->streams[0].status.latency_ms.has_target = PRESENCE_VALUE;
     bench->fake->streams[0].status.latency_ms.target = 100;
     CALL("GET", "/metrics");

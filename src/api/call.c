@@ -9,6 +9,7 @@
 
 #include "api/api_priv.h"
 #include "base/cleanup.h"
+#include "orchestrator/orchestrator.h"
 
 /* ---- replies ---- */
 
@@ -108,6 +109,21 @@ bool call_patch(struct api_call *call, void *object) {
         return true;
     call_problem(call, &info, &errors);
     return false;
+}
+
+bool call_query_peer(struct api_call *call, char ret_uid[static UID_SIZE]) {
+    const char *peer = query_get(&call->query, "peer");
+    const char *own = orchestrator_self(call->orchestrator)->uid;
+    ret_uid[0] = 0;
+    if (peer && strcmp(peer, "self") == 0)
+        peer = own;
+    if (peer && !uid_is_valid(peer))
+        call_refuse(call, ERR_INVALID, "peer: '%.64s' is not a uid, like ab12cd-ef34gh-ij56kl, and not self", peer);
+    else if (peer && strcmp(peer, own) != 0 && !orchestrator_remote_peer(call->orchestrator, peer))
+        call_refuse(call, ERR_NOT_FOUND, "peer: there is no peer %s here: /peers lists those there are", peer);
+    else if (peer)
+        snprintf(ret_uid, UID_SIZE, "%s", peer);
+    return !peer || *ret_uid;
 }
 
 bool call_check_generation(struct api_call *call, int64_t generation) {

@@ -23,6 +23,7 @@ struct api_call {
     const struct api_request *request;
     const struct api_route *route; /* nullptr: none was found */
     char uid[UID_SIZE];            /* of the {stream_uid} or {endpoint_uid} of the path; "" where there is none */
+    char peer_uid[UID_SIZE];       /* of the {peer_uid} of the path, never `self`; "" where there is none */
     struct query query;
     struct if_match if_match;
     bool must_not_exist; /* If-None-Match: * */
@@ -58,6 +59,8 @@ bool call_append_object(struct buf *buf, const struct schema *schema, const void
 bool call_decode(struct api_call *call, void *ret_object);
 /* Merge patch over *object, which holds the present spec. */
 bool call_patch(struct api_call *call, void *object);
+/* The uid of the peer that the query's `peer` names, ours for `self`, "" where it is not given. */
+bool call_query_peer(struct api_call *call, char ret_uid[static UID_SIZE]);
 /* If-Match against the object's generation; 412 otherwise. */
 bool call_check_generation(struct api_call *call, int64_t generation);
 

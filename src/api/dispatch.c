@@ -5,7 +5,11 @@
 
 #include "api/api_priv.h"
 #include "api/call.h"
+#include "api/forward.h"
+#include "api/stream_write.h"
+#include "model/stream_check.h"
 #include "orchestrator/orchestrator.h"
+#include "orchestrator/registry/remote.h"
 
 constexpr size_t PATH_PARAMS_MAX = 2;
 
@@ -98,15 +102,21 @@ static void refuse_route(struct api_call *call, const char *allow) {
     call_reply(call, &reply);
 }
 
-/* The uids of the path: `self` or a known peer, and the object, whose existence is the handler's business. This is the
- * one place that decides whether an object is ours; other peers' calls will leave from here. */
+static bool is_member(const struct api_call *call, const char *uid) {
+    return strcmp(uid, orchestrator_self(call->orchestrator)->uid) == 0 ||
+           orchestrator_remote_peer(call->orchestrator, uid);
+}
+
+/* The uids of the path: `self` or a known peer, and the object, whose existence is the handler's business. */
 static enum err check_params(struct api_call *call, const struct path_params *params, struct err_info *reterr) {
     for (size_t i = 0; i < params->n; i++) {
         struct span name = params->params[i].name;
         struct span value = params->params[i].value;
         bool is_peer = span_is(name, "peer_uid");
-        if (is_peer && span_is(value, "self"))
+        if (is_peer && span_is(value, "self")) {
+            snprintf(call->peer_uid, sizeof call->peer_uid, "%s", orchestrator_self(call->orchestrator)->uid);
             continue;
+        }
         char uid[UID_SIZE] = "";
         if (value.len == UID_LEN)
             memcpy(uid, value.text, UID_LEN);
@@ -114,9 +124,8 @@ static enum err check_params(struct api_call *call, const struct path_params *pa
             return err_set(reterr, ERR_INVALID, "'%.*s' is not a %.*s: want three groups like ab12cd-ef34gh-ij56kl%s",
                            (int)(value.len < 64 ? value.len : 64), value.text, (int)name.len, name.text,
                            is_peer ? ", or self" : "");
-        if (!is_peer)
-            memcpy(call->uid, uid, sizeof uid);
-        else if (strcmp(uid, orchestrator_self(call->orchestrator)->uid) != 0)
+        memcpy(is_peer ? call->peer_uid : call->uid, uid, sizeof uid);
+        if (is_peer && !is_member(call, uid))
             return err_set(reterr, ERR_NOT_FOUND, "there is no peer %s here: /peers lists those there are", uid);
     }
     return ERR_OK;
@@ -176,6 +185,20 @@ static enum err check_body(const struct api_call *call, struct err_info *reterr)
     return ERR_OK;
 }
 
+static enum err check_key(const struct api_call *call, struct err_info *reterr) {
+    const char *key = call->request->idempotency_key;
+    if (!key)
+        return ERR_OK;
+    size_t len = strlen(key);
+    if (len == 0 || len > API_IDEMPOTENCY_KEY_MAX)
+        return err_set(reterr, ERR_INVALID, "Idempotency-Key has %zu bytes: want 1 to %zu", len,
+                       API_IDEMPOTENCY_KEY_MAX);
+    for (; *key; key++)
+        if (*key < 0x20 || *key > 0x7e)
+            return err_set(reterr, ERR_INVALID, "Idempotency-Key holds something else than printable ASCII");
+    return ERR_OK;
+}
+
 static enum err check_preconditions(struct api_call *call, struct err_info *reterr) {
     unsigned flags = call->route->flags;
     enum err err = ERR_OK;
@@ -183,7 +206,7 @@ static enum err check_preconditions(struct api_call *call, struct err_info *rete
         err = if_match_parse(call->request->if_match, &call->if_match, reterr);
     if (!err && flags & API_ROUTE_IF_NONE_MATCH)
         err = if_none_match_parse(call->request->if_none_match, &call->must_not_exist, reterr);
-    return err;
+    return err ? err : check_key(call, reterr);
 }
 
 static enum err check(struct api_call *call, const struct path_params *params, struct err_info *reterr) {
@@ -199,6 +222,73 @@ static enum err check(struct api_call *call, const struct path_params *params, s
     return err;
 }
 
+/* ---- whose it is ---- */
+
+/* The peer that will own the stream in the body. */
+static bool owner_of_body(struct api_call *call, char ret[static UID_SIZE]) {
+    struct stream_spec spec;
+    struct err_info info = {};
+    if (!stream_write_spec(call, &spec))
+        return false;
+    enum err err = stream_owner(&spec, orchestrator_self(call->orchestrator)->uid, ret, &info);
+    if (!err && !is_member(call, ret))
+        err = err_set_at(&info, ERR_INVALID,
+                         spec.destination.connection_type == CONNECTION_TYPE_ENDPOINT ? "/destination/endpoint_uri"
+                                                                                      : "/source/endpoint_uri",
+                         "there is no peer %s here: /peers lists those there are", ret);
+    if (err)
+        call_problem(call, &info, nullptr);
+    return !err;
+}
+
+/* The peer that has a stream; "": nobody that is known. */
+static const char *owner_of_stream(const struct api_call *call, const char *uid) {
+    if (orchestrator_stream(call->orchestrator, uid))
+        return orchestrator_self(call->orchestrator)->uid;
+    const struct remote_stream *stream = orchestrator_remote_stream(call->orchestrator, uid);
+    return stream ? stream->object.peer->uid : "";
+}
+
+/* The one place that decides whose an object is: ours, and the handler gets the call, or another peer's, and the call
+ * goes there. What is known of the whole site is answered here, from memory. false: the call has been answered. */
+static bool find_owner(struct api_call *call, char ret[static UID_SIZE]) {
+    const char *self = orchestrator_self(call->orchestrator)->uid;
+    api_handler *handler = call->route->handler;
+    char uid[UID_SIZE] = "";
+    const char *owner = self;
+    if (handler == api_get_metrics) {
+        if (!call_query_peer(call, uid))
+            return false;
+        owner = *uid ? uid : self;
+    } else if (handler == api_create_stream) {
+        stream_write_uid(call, uid); /* with a key it may be a repetition */
+        owner = call->request->idempotency_key ? owner_of_stream(call, uid) : "";
+        if (!*owner)
+            return owner_of_body(call, ret);
+    } else if (handler == api_get_peer || handler == api_list_endpoints) {
+        owner = self;
+    } else if (*call->peer_uid) {
+        owner = call->peer_uid;
+    } else if (*call->uid) {
+        owner = owner_of_stream(call, call->uid);
+        if (!*owner && call->must_not_exist)
+            return owner_of_body(call, ret);
+        owner = *owner ? owner : self;
+    }
+    snprintf(ret, UID_SIZE, "%s", owner);
+    return true;
+}
+
+static void send_on(struct api_call *call, const char *owner) {
+    const char *asker = call->request->principal.peer_uid;
+    if (*asker)
+        call_refuse(call, ERR_MISDIRECTED,
+                    "this belongs to peer %s, and what peer %s asks is not passed on: ask that one itself", owner,
+                    asker);
+    else
+        forward_call(call, owner);
+}
+
 void api_dispatch(struct api *api, const struct api_request *request, api_reply_fn reply, void *arg) {
     struct api_call call = {
         .api = api, .orchestrator = api->orchestrator, .request = request, .reply = reply, .arg = arg};
@@ -212,8 +302,13 @@ void api_dispatch(struct api *api, const struct api_request *request, api_reply_
         return;
     }
     struct err_info info = {};
+    char owner[UID_SIZE];
     if (check(&call, &params, &info) != ERR_OK)
         call_problem(&call, &info, nullptr);
-    else
+    else if (!find_owner(&call, owner))
+        return;
+    else if (strcmp(owner, orchestrator_self(api->orchestrator)->uid) == 0)
         call.route->handler(&call);
+    else
+        send_on(&call, owner);
 }

@@ -56,7 +56,7 @@ static bool keeps_kind(struct api_call *call, const struct registry_endpoint *pr
 void api_list_endpoints(struct api_call *call) {
     struct buf buf = {};
     buf_append(&buf, "[", 1);
-    lists_append_endpoints(call->orchestrator, &buf);
+    lists_append_endpoints(call->orchestrator, call->peer_uid, &buf);
     buf_append(&buf, "]", 1);
     lists_reply(call, &buf);
 }

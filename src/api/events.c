@@ -16,8 +16,12 @@ struct api_events {
     struct event_filter filter;
     uint64_t seen; /* number of the last event that was considered */
     bool greeted;
-    bool reset; /* owes the reader a reset event, for: */
+    bool watches_own, watches_others; /* meters */
+    bool reset;                       /* owes the reader a reset event, for: */
     enum reset_reason reset_reason;
+    char *reset_json; /* owned; of that event */
+    uint64_t next;    /* where the reader stands after the event that was peeked at */
+    char next_cursor[CURSOR_SIZE];
 };
 
 /* ---- cursors ---- */
@@ -122,16 +126,14 @@ static enum err parse_filter(const struct api_call *call, struct event_filter *r
     return ERR_OK;
 }
 
-static bool wants_meters(const struct api_events *events) {
-    return events->filter.types & 1u << EVENT_METER;
-}
-
 static void attach(struct api *api, struct api_events *events) {
     events->api = api;
     list_append(&api->subscribers, &events->link);
     api->n_subscribers++;
-    if (wants_meters(events) && api->n_meter_watchers++ == 0)
+    if (events->watches_own && api->n_meter_watchers++ == 0)
         orchestrator_watch_meters(api->orchestrator, true);
+    if (events->watches_others && api->n_remote_meter_watchers++ == 0)
+        orchestrator_watch_remote_meters(api->orchestrator, true);
 }
 
 static void detach(struct api_events *events) {
@@ -139,8 +141,10 @@ static void detach(struct api_events *events) {
     list_remove(&events->link);
     events->api = nullptr;
     api->n_subscribers--;
-    if (wants_meters(events) && --api->n_meter_watchers == 0)
+    if (events->watches_own && --api->n_meter_watchers == 0)
         orchestrator_watch_meters(api->orchestrator, false);
+    if (events->watches_others && --api->n_remote_meter_watchers == 0)
+        orchestrator_watch_remote_meters(api->orchestrator, false);
 }
 
 void api_get_events(struct api_call *call) {
@@ -173,6 +177,11 @@ void api_get_events(struct api_call *call) {
         return;
     }
     events->filter = filter;
+    bool meters = filter.types & 1u << EVENT_METER;
+    bool is_own = strcmp(filter.peer_uid, orchestrator_self(api->orchestrator)->uid) == 0;
+    events->watches_own = meters && (!*filter.peer_uid || is_own);
+    /* A peer that watches ours does not make us watch those of others: two would keep each other at it for ever. */
+    events->watches_others = meters && !is_own && !call->request->principal.peer_uid[0];
     const struct events *ring = orchestrator_events(api->orchestrator);
     events->seen = events_last(ring);
     events->reset = cursor && !cursor_parse(ring, cursor, &events->seen, &events->reset_reason);
@@ -192,56 +201,65 @@ static bool append_greeting(struct buf *to, const struct events *ring, uint64_t 
     return buf_printf(to, ": rocd\nretry: 1000\nid: %s\n\n", cursor);
 }
 
-static bool append_reset(struct buf *to, const struct events *ring, uint64_t number, enum reset_reason reason) {
+static bool make_reset(struct api_events *events) {
     static const char *const MESSAGES[RESET_REASON_N] = {
         [RESET_REASON_TOO_OLD] = "What happened since then is no longer kept. Read /state again.",
         [RESET_REASON_UNKNOWN_CURSOR] = "The cursor is from another instance, or an earlier run. Read /state again.",
         [RESET_REASON_TOO_SLOW] = "News came faster than you read it, and some is lost. Read /state again.",
     };
-    struct reset reset = {.reason = reason};
-    snprintf(reset.message, sizeof reset.message, "%s", MESSAGES[reason]);
-    _cleanup_(freep) char *text = nullptr;
-    if (schema_encode_text(&reset_schema, &reset, &text, nullptr, nullptr) != ERR_OK)
+    struct reset reset = {.reason = events->reset_reason};
+    snprintf(reset.message, sizeof reset.message, "%s", MESSAGES[reset.reason]);
+    free(TAKE_PTR(events->reset_json));
+    return schema_encode_text(&reset_schema, &reset, &events->reset_json, nullptr, nullptr) == ERR_OK;
+}
+
+static void set_next(struct api_events *events, const struct events *ring, uint64_t number, struct api_event *ret) {
+    events->next = number;
+    cursor_format(ring, number, events->next_cursor);
+    ret->cursor = events->next_cursor;
+}
+
+bool api_events_peek(struct api_events *events, struct api_event *ret) {
+    if (!events->api)
         return false;
-    char cursor[CURSOR_SIZE];
-    cursor_format(ring, number, cursor);
-    return buf_printf(to, "id: %s\nevent: reset\ndata: %s\n\n", cursor, text);
-}
-
-static bool append_event(struct buf *to, const struct events *ring, const struct event *event) {
-    char cursor[CURSOR_SIZE];
-    cursor_format(ring, event->number, cursor);
-    return buf_printf(to, "id: %s\nevent: %s\ndata: ", cursor, event_type_name(event->type)) &&
-           buf_append(to, event->json, event->json_len) && buf_append(to, "\n\n", 2);
-}
-
-/* One piece of what the reader has not seen. false: nothing left, or no memory. */
-static bool append_next(struct api_events *events, struct buf *to) {
     const struct events *ring = orchestrator_events(events->api->orchestrator);
-    if (!events->greeted)
-        return events->greeted = append_greeting(to, ring, events->seen);
-    if (events->reset) {
-        if (!append_reset(to, ring, events_last(ring), events->reset_reason))
-            return false;
-        events->seen = events_last(ring);
-        events->reset = false;
-        return true;
-    }
-    for (uint64_t last = events_last(ring); events->seen < last; events->seen++) {
+    uint64_t last = events_last(ring);
+    for (; !events->reset && events->seen < last; events->seen++) {
         const struct event *event = events_get(ring, events->seen + 1);
         if (!event) {
             events->reset = true;
             events->reset_reason = RESET_REASON_TOO_SLOW;
-            return append_next(events, to);
+            break;
         }
-        if (events_match(&events->filter, event)) {
-            if (!append_event(to, ring, event))
-                return false;
-            events->seen++;
-            return true;
-        }
+        if (!events_match(&events->filter, event))
+            continue;
+        *ret =
+            (struct api_event){.name = event_type_name(event->type), .json = event->json, .json_len = event->json_len};
+        set_next(events, ring, event->number, ret);
+        return true;
     }
-    return false;
+    if (!events->reset || !make_reset(events))
+        return false;
+    *ret = (struct api_event){.name = "reset", .json = events->reset_json, .json_len = strlen(events->reset_json)};
+    set_next(events, ring, last, ret);
+    return true;
+}
+
+void api_events_advance(struct api_events *events) {
+    events->seen = events->next;
+    events->reset = false;
+}
+
+/* One piece of what the reader has not seen. false: nothing left, or no memory. */
+static bool append_next(struct api_events *events, struct buf *to) {
+    if (!events->greeted)
+        return events->greeted = append_greeting(to, orchestrator_events(events->api->orchestrator), events->seen);
+    struct api_event event;
+    if (!api_events_peek(events, &event) || !buf_printf(to, "id: %s\nevent: %s\ndata: ", event.cursor, event.name) ||
+        !buf_append(to, event.json, event.json_len) || !buf_append(to, "\n\n", 2))
+        return false;
+    api_events_advance(events);
+    return true;
 }
 
 size_t api_events_read(struct api_events *events, struct buf *to, size_t max) {
@@ -266,6 +284,7 @@ void api_events_destroy(struct api_events *events) {
         return;
     if (events->api)
         detach(events);
+    free(events->reset_json);
     free(events);
 }
 

@@ -63,11 +63,16 @@ const char *event_type_name(enum event_type type) {
 }
 
 void fake_event(struct orchestrator *fake, enum event_type type, const char *uid, const char *json) {
+    fake_event_of(fake, FAKE_PEER, type, uid, json);
+}
+
+void fake_event_of(struct orchestrator *fake, const char *peer_uid, enum event_type type, const char *uid,
+                   const char *json) {
     struct events *events = &fake->events;
     struct event *event = &events->events[++events->last % FAKE_EVENTS_MAX];
     free(event->json);
     *event = (struct event){.number = events->last, .type = type, .json = strdup(json), .json_len = strlen(json)};
-    snprintf(event->peer_uid, sizeof event->peer_uid, "%s", FAKE_PEER);
+    snprintf(event->peer_uid, sizeof event->peer_uid, "%s", peer_uid);
     snprintf(event->object_uid, sizeof event->object_uid, "%s", uid);
     if (events->wake)
         events->wake(events->wake_arg);
@@ -141,6 +146,89 @@ void orchestrator_watch_meters(struct orchestrator *fake, bool watched) {
     fake->watched = watched;
 }
 
+void orchestrator_watch_remote_meters(struct orchestrator *fake, bool watched) {
+    fake->watched_remote = watched;
+}
+
+/* ---- other peers ---- */
+
+struct remote_peer *fake_remote_peer(struct orchestrator *fake, const char *uid, const char *name) {
+    struct remote_peer *peer = &fake->remote_peers[fake->n_remote_peers++];
+    snprintf(peer->uid, sizeof peer->uid, "%s", uid);
+    struct peer *info = &peer->info;
+    snprintf(info->peer_uid, sizeof info->peer_uid, "%s", uid);
+    snprintf(info->peer_uri, sizeof info->peer_uri, "/peers/%s", uid);
+    snprintf(info->spec.name, sizeof info->spec.name, "%s", name);
+    snprintf(info->since, sizeof info->since, "2026-11-25T06:00:00.000Z");
+    info->generation = 7;
+    return peer;
+}
+
+static void fill_remote(struct remote_object *object, struct remote_peer *peer, const char *uid, const char *json) {
+    object->peer = peer;
+    object->generation = 5;
+    snprintf(object->uid, sizeof object->uid, "%s", uid);
+    object->json = (char *)(uintptr_t)json;
+    object->json_len = strlen(json);
+}
+
+void fake_remote_endpoint(struct orchestrator *fake, struct remote_peer *peer, const char *uid, const char *json) {
+    fill_remote(&fake->remote_endpoints[fake->n_remote_endpoints++].object, peer, uid, json);
+}
+
+void fake_remote_stream(struct orchestrator *fake, struct remote_peer *peer, const char *uid, const char *json) {
+    fill_remote(&fake->remote_streams[fake->n_remote_streams++].object, peer, uid, json);
+}
+
+struct links *orchestrator_links(const struct orchestrator *fake) {
+    return fake->links;
+}
+
+const struct remote_peer *orchestrator_remote_peer(const struct orchestrator *fake, const char *uid) {
+    for (size_t i = 0; i < fake->n_remote_peers; i++)
+        if (strcmp(fake->remote_peers[i].uid, uid) == 0)
+            return &fake->remote_peers[i];
+    return nullptr;
+}
+
+const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *fake, const char *uid) {
+    for (size_t i = 0; i < fake->n_remote_endpoints; i++)
+        if (strcmp(fake->remote_endpoints[i].object.uid, uid) == 0)
+            return &fake->remote_endpoints[i];
+    return nullptr;
+}
+
+const struct remote_stream *orchestrator_remote_stream(const struct orchestrator *fake, const char *uid) {
+    for (size_t i = 0; i < fake->n_remote_streams; i++)
+        if (strcmp(fake->remote_streams[i].object.uid, uid) == 0)
+            return &fake->remote_streams[i];
+    return nullptr;
+}
+
+const struct remote_peer *orchestrator_next_remote_peer(const struct orchestrator *fake,
+                                                        const struct remote_peer *previous) {
+    size_t next = previous ? (size_t)(previous - fake->remote_peers) + 1 : 0;
+    return next < fake->n_remote_peers ? &fake->remote_peers[next] : nullptr;
+}
+
+const struct remote_endpoint *orchestrator_next_remote_endpoint(const struct orchestrator *fake,
+                                                                const struct remote_endpoint *previous) {
+    size_t next = previous ? (size_t)(previous - fake->remote_endpoints) + 1 : 0;
+    return next < fake->n_remote_endpoints ? &fake->remote_endpoints[next] : nullptr;
+}
+
+const struct remote_stream *orchestrator_next_remote_stream(const struct orchestrator *fake,
+                                                            const struct remote_stream *previous) {
+    size_t next = previous ? (size_t)(previous - fake->remote_streams) + 1 : 0;
+    return next < fake->n_remote_streams ? &fake->remote_streams[next] : nullptr;
+}
+
+void orchestrator_show_remote_peer(const struct orchestrator *, const struct remote_peer *peer, struct peer *ret) {
+    *ret = peer->info;
+}
+
+/* ---- ready ---- */
+
 void orchestrator_ready(const struct orchestrator *fake, struct ready *ret) {
     *ret = (struct ready){.ready = !fake->not_ready, .n_reasons = fake->not_ready};
     snprintf(ret->reasons[0].name, sizeof ret->reasons[0].name, "store");
@@ -207,7 +295,7 @@ enum err orchestrator_put_endpoint(struct orchestrator *fake, const char *uid, c
 }
 
 enum err orchestrator_put_stream(struct orchestrator *fake, const char *uid, const struct stream_spec *spec,
-                                 const struct grant *, int64_t, char ret_uid[static UID_SIZE],
+                                 const struct grant *grant, int64_t, char ret_uid[static UID_SIZE],
                                  orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     size_t i = 0;
     while (i < fake->n_streams && strcmp(fake->streams[i].uid, uid) != 0)
@@ -217,6 +305,8 @@ enum err orchestrator_put_stream(struct orchestrator *fake, const char *uid, con
     enum err err = promise(fake, done, arg, reterr);
     if (err)
         return err;
+    fake->has_grant = grant;
+    fake->grant = grant ? *grant : (struct grant){};
     struct registry_stream *stream = &fake->streams[i];
     if (i == fake->n_streams) {
         *stream = (struct registry_stream){};
@@ -228,8 +318,16 @@ enum err orchestrator_put_stream(struct orchestrator *fake, const char *uid, con
     }
     stream->generation++;
     stream->spec = *spec;
+    stream->has_grant = grant;
+    stream->grant = fake->grant;
     snprintf(ret_uid, UID_SIZE, "%s", stream->uid);
     return ERR_OK;
+}
+
+enum err orchestrator_confirm_stream(struct orchestrator *fake, const char *, orchestrator_done_fn done, void *arg,
+                                     struct err_info *reterr) {
+    fake->n_confirmed++;
+    return promise(fake, done, arg, reterr);
 }
 
 enum err orchestrator_remove_endpoint(struct orchestrator *fake, const char *uid, int64_t, orchestrator_done_fn done,

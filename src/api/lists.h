@@ -16,13 +16,14 @@ struct registry_stream;
  *
  * Failure (memory) is sticky in the buffer and answered by lists_reply(). Threads: core.
  */
-bool lists_append_peers(const struct orchestrator *orchestrator, struct buf *buf);
-bool lists_append_endpoints(const struct orchestrator *orchestrator, struct buf *buf);
-bool lists_append_streams(const struct orchestrator *orchestrator, struct buf *buf);
+/* Of the whole site, from memory; `peer_uid`: only what belongs to this peer, "": to any. */
+bool lists_append_peers(const struct orchestrator *orchestrator, const char *peer_uid, struct buf *buf);
+bool lists_append_endpoints(const struct orchestrator *orchestrator, const char *peer_uid, struct buf *buf);
+bool lists_append_streams(const struct orchestrator *orchestrator, const char *peer_uid, struct buf *buf);
 /* Takes what the buffer holds. */
 void lists_reply(struct api_call *call, struct buf *buf);
 
-/* The registry's objects sorted by uid, in an array to be freed; nullptr when there are none or memory ran out (which
+/* The objects of this peer sorted by uid, in an array to be freed; nullptr when there are none or memory ran out (which
  * *reterr_failed tells). */
 const struct registry_endpoint **lists_endpoints(const struct orchestrator *orchestrator, size_t *ret_n,
                                                  bool *reterr_failed);

@@ -3,6 +3,7 @@
 #include "api/lists.h"
 #include "api/routes_gen.h"
 #include "orchestrator/orchestrator.h"
+#include "orchestrator/registry/remote.h"
 
 static struct call_object show(const struct api_call *call, struct peer *peer) {
     *peer = (struct peer){};
@@ -13,14 +14,20 @@ static struct call_object show(const struct api_call *call, struct peer *peer) {
 void api_list_peers(struct api_call *call) {
     struct buf buf = {};
     buf_append(&buf, "[", 1);
-    lists_append_peers(call->orchestrator, &buf);
+    lists_append_peers(call->orchestrator, "", &buf);
     buf_append(&buf, "]", 1);
     lists_reply(call, &buf);
 }
 
+/* Any peer as it is known here: whether it can be reached is the business of this side. */
 void api_get_peer(struct api_call *call) {
     struct peer peer;
+    const struct remote_peer *remote = orchestrator_remote_peer(call->orchestrator, call->peer_uid);
     struct call_object object = show(call, &peer);
+    if (remote) {
+        orchestrator_show_remote_peer(call->orchestrator, remote, &peer);
+        object.generation = peer.generation;
+    }
     call_reply_object(call, &object);
 }
 

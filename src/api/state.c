@@ -8,15 +8,17 @@
  * of the loop. */
 void api_get_state(struct api_call *call) {
     const struct orchestrator *orchestrator = call->orchestrator;
-    char cursor[CURSOR_SIZE];
+    char cursor[CURSOR_SIZE], peer[UID_SIZE];
+    if (!call_query_peer(call, peer))
+        return;
     cursor_now(orchestrator_events(orchestrator), cursor);
     struct buf buf = {};
     buf_printf(&buf, "{\"cursor\":\"%s\",\"peers\":[", cursor);
-    lists_append_peers(orchestrator, &buf);
+    lists_append_peers(orchestrator, peer, &buf);
     buf_append_str(&buf, "],\"endpoints\":[");
-    lists_append_endpoints(orchestrator, &buf);
+    lists_append_endpoints(orchestrator, peer, &buf);
     buf_append_str(&buf, "],\"streams\":[");
-    lists_append_streams(orchestrator, &buf);
+    lists_append_streams(orchestrator, peer, &buf);
     buf_append_str(&buf, "]}");
     lists_reply(call, &buf);
 }

@@ -263,6 +263,7 @@ static enum MHD_Result dispatch(struct request *r, const char *method) {
         .if_match = header(r, "If-Match"),
         .if_none_match = header(r, "If-None-Match"),
         .last_event_id = header(r, "Last-Event-ID"),
+        .idempotency_key = header(r, "Idempotency-Key"),
         .principal = connection->principal,
     };
     r->state = REQUEST_ASKED;

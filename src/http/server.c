@@ -388,7 +388,7 @@ void http_stop(struct http *http) {
     if (!http)
         return;
     http->stopping = true;
-    api_on_events(http->api, nullptr, nullptr);
+    api_off_events(http->api, http);
     loop_timer_stop(loop_uv_loop(http->loop), &http->tick);
     subscribers_wake(http);
     requests_release(http);

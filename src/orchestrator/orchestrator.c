@@ -260,6 +260,11 @@ enum err orchestrator_put_stream(struct orchestrator *o, const char *uid, const 
     return registry_put_stream(&o->registry, uid, spec, grant, if_generation, ret_uid, done, arg, reterr);
 }
 
+enum err orchestrator_confirm_stream(struct orchestrator *o, const char *uid, orchestrator_done_fn done, void *arg,
+                                     struct err_info *reterr) {
+    return registry_confirm_stream(&o->registry, uid, done, arg, reterr);
+}
+
 enum err orchestrator_remove_stream(struct orchestrator *o, const char *uid, int64_t if_generation,
                                     orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     return registry_remove_stream(&o->registry, uid, if_generation, done, arg, reterr);

@@ -170,6 +170,9 @@ enum err orchestrator_remove_endpoint(struct orchestrator *orchestrator, const c
 enum err orchestrator_put_stream(struct orchestrator *orchestrator, const char *uid, const struct stream_spec *spec,
                                  const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],
                                  orchestrator_done_fn done, void *arg, struct err_info *reterr);
+/* `done` when the stream as it is now is durable. ERR_NOT_FOUND. */
+enum err orchestrator_confirm_stream(struct orchestrator *orchestrator, const char *uid, orchestrator_done_fn done,
+                                     void *arg, struct err_info *reterr);
 enum err orchestrator_remove_stream(struct orchestrator *orchestrator, const char *uid, int64_t if_generation,
                                     orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err orchestrator_rename_peer(struct orchestrator *orchestrator, const char *name, int64_t if_generation,

@@ -147,6 +147,10 @@ void api_on_events(struct api *api, void (*wake)(void *arg), void *arg) {
     api->wake_arg = arg;
 }
 
+void api_off_events(struct api *api, void *) {
+    api->wake = nullptr;
+}
+
 void fake_api_init(struct api *api, struct loop *loop) {
     *api = (struct api){.loop = loop};
     list_init(&api->later);

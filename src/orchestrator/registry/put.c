@@ -330,6 +330,28 @@ enum err registry_put_stream(struct registry *registry, const char *uid, const s
     return ERR_OK;
 }
 
+/* Stored once more, as it is: its end tells that all that came before is durable. */
+enum err registry_confirm_stream(struct registry *registry, const char *uid, orchestrator_done_fn done, void *arg,
+                                 struct err_info *reterr) {
+    enum err err = check_serving(registry, reterr);
+    if (err)
+        return err;
+    const struct stream_entry *entry = registry_stream(registry, uid);
+    if (!entry)
+        return err_set(reterr, ERR_NOT_FOUND, "there is no stream %.40s: /streams lists those there are", uid);
+    const struct registry_stream *stream = &entry->object;
+    _cleanup_(change_finish) struct change change = {.generation = stream->generation};
+    memcpy(change.uid, stream->uid, UID_SIZE);
+    err = stored_stream_encode(&stream->spec, stream->has_grant ? &stream->grant : nullptr, &change.json, &change.len,
+                               reterr);
+    if (!err)
+        err = change_begin(&change, registry, STORE_STREAM, done, arg, reterr);
+    if (err)
+        return err;
+    change_store(&change);
+    return ERR_OK;
+}
+
 enum err registry_remove_stream(struct registry *registry, const char *uid, int64_t if_generation,
                                 orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     enum err err = check_serving(registry, reterr);

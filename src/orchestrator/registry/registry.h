@@ -109,6 +109,8 @@ enum err registry_remove_endpoint(struct registry *registry, const char *uid, in
 enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *spec,
                              const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],
                              orchestrator_done_fn done, void *arg, struct err_info *reterr);
+enum err registry_confirm_stream(struct registry *registry, const char *uid, orchestrator_done_fn done, void *arg,
+                                 struct err_info *reterr);
 enum err registry_remove_stream(struct registry *registry, const char *uid, int64_t if_generation,
                                 orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err registry_rename_peer(struct registry *registry, const char *name, int64_t if_generation,
