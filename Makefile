@@ -39,7 +39,7 @@ build: $(BUILD)/build.ninja ## compile rocd, rocctl and librocd
 	@ninja -C $(BUILD) --quiet
 
 .PHONY: run
-run: build ## two daemons, a tune from one to the other, until Ctrl-C (SECONDS=10: so long, and look at the recording)
+run: build ## three peers of one site, a tune from one to another, commanded at the third, until Ctrl-C (SECONDS=10: so long, and look at the recording)
 	@tools/demo $(BUILD) $(if $(SECONDS_),--seconds $(SECONDS_))
 
 # configure FLAVOUR, EXTRA FLAGS: build-FLAVOUR with tests
@@ -76,6 +76,11 @@ bench: deps-test ## what rocd costs and how well it does (BENCH=short: a minute;
 .PHONY: fuzz
 fuzz: deps-test ## each fuzz target for a minute under the sanitizers (FUZZ_SECONDS=5; TARGET="gate uri": only these)
 	@tools/fuzz $(TARGET)
+
+.PHONY: soak
+soak: deps-test ## simulated sites of peers under faults: 40,000 runs (RUNS=1000: fewer; PEERS=3; SEED=1: the first)
+	$(call configure,test,)
+	@build-test/tests/sim/sim --runs $(or $(RUNS),40000) --peers $(or $(PEERS),5) --seed $(or $(SEED),1) --jobs 2
 
 # The prefix is written into files, so another one builds them again. Without DESTDIR the loader is told of librocd.
 .PHONY: install

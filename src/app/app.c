@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "app/identity.h"
+#include "app/peering.h"
 #include "app/site.h"
 #include "app/version.h"
 #include "audio/driver.h"
@@ -23,6 +24,7 @@ struct app {
     struct log log;
     struct loop_uv *loop; /* borrowed */
     struct identity identity;
+    struct peering peering;
     struct roster roster; /* the other peers of the site */
     struct audio_host host;
     const char *drivers[8];
@@ -124,6 +126,10 @@ static enum err open_orchestrator(struct app *app, const struct config *config, 
         .roc_port_min = (uint16_t)config->roc.port_min,
         .roc_port_max = (uint16_t)config->roc.port_max,
         .drivers = app->drivers,
+        .links = app->peering.links,
+        .roster = &app->roster,
+        .media_port = app->peering.port,
+        .key = &app->identity.key,
     };
     enum err e = orchestrator_create(&orchestrator, &app->orchestrator, reterr);
     if (e == ERR_OK)
@@ -142,8 +148,10 @@ static void tell_address(struct app *app, const char *address) {
 }
 
 static enum err open_face(struct app *app, const struct config *config, struct err_info *reterr) {
-    const struct api_config api = {
-        .orchestrator = app->orchestrator, .log = {app->log.sink, "api"}, .libroc_version = roc_codec_version()};
+    const struct api_config api = {.orchestrator = app->orchestrator,
+                                   .log = {app->log.sink, "api"},
+                                   .libroc_version = roc_codec_version(),
+                                   .key = &app->identity.key};
     enum err e = api_create(&api, &app->api, reterr);
     if (e != ERR_OK)
         return e;
@@ -151,6 +159,8 @@ static enum err open_face(struct app *app, const struct config *config, struct e
     e = http_start(&http, app->loop, app->api, (struct log){app->log.sink, "http"}, &app->http, reterr);
     if (e == ERR_OK)
         tell_address(app, config->http.address);
+    if (e == ERR_OK)
+        e = peering_start(&app->peering, reterr);
     return e;
 }
 
@@ -165,6 +175,8 @@ enum err app_create(const struct config *config, struct loop_uv *loop, struct lo
         e = open_store(app, config, reterr);
     if (e == ERR_OK)
         e = open_sound(app, config, reterr);
+    if (e == ERR_OK)
+        e = peering_open(config, &app->identity, &app->roster, app->loop, app->log.sink, &app->peering, reterr);
     if (e == ERR_OK)
         e = open_orchestrator(app, config, reterr);
     if (e == ERR_OK)
@@ -209,7 +221,9 @@ void app_destroy(struct app *app) {
     api_destroy(app->api);
     orchestrator_destroy(app->orchestrator);
     app->orchestrator = nullptr;
+    peering_close_links(&app->peering);
     engine_destroy(app->engine);
+    peering_close(&app->peering);
     if (app->codec)
         app->codec->ops->close(app->codec);
     if (app->store)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT / 'tests')  # in place of tests/bench, where this file would hide the package of its name
 sys.dont_write_bytecode = True
 
-from bench import api, cpu, idle, latency, loss  # noqa: E402
+from bench import api, cpu, idle, latency, loss, peers  # noqa: E402
 from bench.figures import NotMeasured, document, say, table  # noqa: E402
 from support import daemon  # noqa: E402
 from support.contract import contract  # noqa: E402
@@ -30,6 +30,7 @@ GROUPS = {
     'latency': (latency.measure, 'latency over the target, POST /streams to the first sample'),
     'idle': (idle.measure, 'CPU and memory of a daemon that has nothing to do'),
     'api': (api.measure, 'requests a second and p99 with 20 streams running'),
+    'peers': (peers.measure, 'requests, links and events between peers, sound after kill -9'),
 }
 
 

@@ -39,7 +39,7 @@ def test_it_ends_by_itself_and_finds_the_tune(workdir):
     done = subprocess.run([DEMO, build, '--port', '0', '--seconds', '4'], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r'latency +\d+ ms measured in the sound', done.stdout), done.stdout
-    assert (build / 'run/receiver/media/take.wav').stat().st_size > 4 * 48000 * 2 * 2 * 0.8
+    assert (build / 'run/office/media/take.wav').stat().st_size > 4 * 48000 * 2 * 2 * 0.8
     assert not daemons_of(build)
 
 
@@ -47,7 +47,7 @@ def test_ctrl_c_ends_it_in_order(workdir):
     build = build_of_its_own(workdir)
     with subprocess.Popen([DEMO, build, '--port', '0'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
         for line in demo.stdout:
-            if line.startswith('receiver  running') and '-/' not in line:
+            if line.startswith('kitchen -> office') and 'running' in line and '-/' not in line:
                 break
         demo.send_signal(signal.SIGINT)
         rest = demo.stdout.read()
@@ -59,9 +59,9 @@ def test_killed_it_leaves_no_daemon(workdir):
     build = build_of_its_own(workdir)
     with subprocess.Popen([DEMO, build, '--port', '0'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
         for line in demo.stdout:
-            if line.startswith('receiver  '):
+            if line.startswith('kitchen -> office'):
                 break
-        assert len(daemons_of(build)) == 2
+        assert len(daemons_of(build)) == 3
         demo.kill()
     wait_until(lambda: not daemons_of(build), 'the daemons to end')
 
