@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "api/serve.h"
 #include "app/identity.h"
 #include "app/peering.h"
 #include "app/site.h"
@@ -33,6 +34,7 @@ struct app {
     struct engine *engine;
     struct orchestrator *orchestrator;
     struct api *api;
+    struct serve *serve; /* nullptr: a site of one */
     struct http *http;
     char address[128];
 
@@ -159,6 +161,9 @@ static enum err open_face(struct app *app, const struct config *config, struct e
     e = http_start(&http, app->loop, app->api, (struct log){app->log.sink, "http"}, &app->http, reterr);
     if (e == ERR_OK)
         tell_address(app, config->http.address);
+    const struct serve_config serve = {.log = {app->log.sink, "links"}, .api = app->api, .links = app->peering.links};
+    if (e == ERR_OK && serve.links)
+        e = serve_create(&serve, &app->serve, reterr);
     if (e == ERR_OK)
         e = peering_start(&app->peering, reterr);
     return e;
@@ -222,6 +227,7 @@ void app_destroy(struct app *app) {
     orchestrator_destroy(app->orchestrator);
     app->orchestrator = nullptr;
     peering_close_links(&app->peering);
+    serve_destroy(app->serve);
     engine_destroy(app->engine);
     peering_close(&app->peering);
     if (app->codec)

@@ -304,7 +304,8 @@ static void check_nothing_is_half_open(struct run *run) {
                 continue;
             int to;
             if (!link->config.receiving && !sim_air_receiver(&world->air, link, &to))
-                violate(run, "%s sends sound that nobody takes", world->instances[at]->name);
+                violate(run, "%s sends sound that nobody takes, to link %08x of %s", world->instances[at]->name,
+                        link->path->sealed.other_link, to < 0 ? "nobody" : world->instances[to]->name);
             if (link->config.receiving && link->path->is_answered &&
                 (!link->flows || loop_now_ns(&world->instances[at]->loop.loop) - link->last_flow_ns > NS_PER_S))
                 violate(run, "%s waits for sound that nobody sends, with keys for it", world->instances[at]->name);

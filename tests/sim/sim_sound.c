@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "sim/sim_sound.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,12 +127,6 @@ enum err path_udp_open_sender(const struct path_udp_config *, struct path **ret,
 enum err path_udp_open_receiver(const struct path_udp_config *, struct path **ret, struct err_info *) {
     *ret = &path_create(nullptr)->path;
     return ERR_OK;
-}
-
-int sim_host_index(const union path_address *address) {
-    uint32_t host = address->sa.sa_family == AF_INET ? ntohl(address->v4.sin_addr.s_addr) : 0;
-    return host >> 8 == 0x0a0000 && (host & 0xff) >= 1 && (host & 0xff) <= SIM_INSTANCES_MAX ? (int)(host & 0xff) - 1
-                                                                                             : -1;
 }
 
 /* ---- the media port ---- */
@@ -295,9 +288,17 @@ void engine_set_gain(struct engine *engine, uint32_t id, double, bool) {
 
 /* ---- what flows ---- */
 
+/* -1: nobody is there */
+static int index_of_host(const struct sim_air *air, const union path_address *address) {
+    for (int i = 0; i < (int)SIM_INSTANCES_MAX; i++)
+        if (air->hosts[i].sa.sa_family != AF_UNSPEC && path_address_same_host(&air->hosts[i], address))
+            return i;
+    return -1;
+}
+
 struct sim_link *sim_air_receiver(const struct sim_air *air, const struct sim_link *sender, int *ret_index) {
     const struct path_sealed_config *out = &sender->path->sealed;
-    *ret_index = sim_host_index(&out->remote);
+    *ret_index = index_of_host(air, &out->remote);
     struct sim_sound *there = *ret_index >= 0 ? air->sounds[*ret_index] : nullptr;
     for (size_t i = 0; there && i < SIM_LINKS_MAX; i++) {
         struct sim_link *link = &there->links[i];

@@ -10,8 +10,6 @@
  * and nothing of them sounds. What matters is kept: who holds which endpoint, which links there are, and whether packets
  * of a sending link would reach a receiving one and open there (host, link id and key agree, and the network lets them).
  *
- * Hosts are "10.0.0.N", N = index of the instance + 1.
- *
  * Life cycle: sim_air_init → sim_sound_init of each instance → sim_air_step every now and then → sim_sound_finish (also
  * what a crash does) → sim_air_finish. Threads: one.
  */
@@ -65,6 +63,7 @@ struct sim_sound {
 
 struct sim_air {
     struct sim_sound *sounds[SIM_INSTANCES_MAX]; /* nullptr: the instance is down */
+    union path_address hosts[SIM_INSTANCES_MAX]; /* where each is; ports do not matter */
     /* Does the network let packets pass from the one to the other? */
     bool (*passes)(void *arg, int from, int to);
     void *arg;
@@ -81,5 +80,3 @@ struct engine *sim_sound_engine(struct sim_sound *sound);
 struct media_port *sim_sound_port(struct sim_sound *sound);
 /* The receiving link at `at` that would take what this sending link sends, or nullptr. */
 struct sim_link *sim_air_receiver(const struct sim_air *air, const struct sim_link *sender, int *ret_index);
-/* -1: no instance has this address */
-int sim_host_index(const union path_address *address);

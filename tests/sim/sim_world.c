@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/serve.h"
 #include "base/list.h"
 #include "model/node_id.h"
 #include "signaling/fake/fake.h"
@@ -130,10 +131,15 @@ void sim_instance_start(struct sim_instance *instance) {
                                                      .key = &instance->key};
     if (!err)
         err = orchestrator_create(&orchestrator, &instance->orchestrator, &info);
-    const struct api_config api = {
-        .orchestrator = instance->orchestrator, .libroc_version = "0", .key = &instance->key};
+    const struct api_config api = {.orchestrator = instance->orchestrator,
+                                   .libroc_version = "0",
+                                   .key = &instance->key,
+                                   .clock = &instance->clock.clock};
     if (!err)
         err = api_create(&api, &instance->api, &info);
+    const struct serve_config serve = {.api = instance->api, .links = instance->links};
+    if (!err)
+        err = serve_create(&serve, &instance->serve, &info);
     if (!err)
         err = orchestrator_start(instance->orchestrator, &info);
     if (!err)
@@ -174,6 +180,7 @@ void sim_instance_crash(struct sim_instance *instance) {
     api_destroy(instance->api);
     orchestrator_destroy(instance->orchestrator);
     links_destroy(instance->links);
+    serve_destroy(instance->serve);
     sim_store_crash(instance->store);
     sim_sound_finish(&instance->sound);
     instance->carrier->ops->close(instance->carrier);
@@ -288,6 +295,11 @@ void sim_world_init(struct sim_world *world, int n, uint64_t seed) {
         crypto_sign_key_make(&instance->key);
         uid_reproducible(instance->uid, UID_TAG_PEER, instance->key.public_key, CRYPTO_PUBLIC_KEY_SIZE);
         node_id_format(instance->node_id, instance->key.public_key);
+        char host[64];
+        fake_network_host(instance->uid, host);
+        struct err_info info = {};
+        if (path_address_resolve(host, 0, &world->air.hosts[i], &info) != ERR_OK)
+            give_up("an instance has no address", &info);
         sim_disk_init(&instance->disk, sim_random(&world->random));
         instance->wall_offset_ns = sim_random_below(&world->random, 200) * NS_PER_S - 100 * NS_PER_S;
     }

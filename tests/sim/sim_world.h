@@ -12,6 +12,7 @@
 struct carrier;
 struct fake_network;
 struct links;
+struct serve;
 
 /*
  * A site of instances in one process, on one virtual time: the real api, orchestrator and links of each, over a network,
@@ -47,6 +48,7 @@ struct sim_instance {
     struct sim_sound sound;
     struct orchestrator *orchestrator;
     struct api *api;
+    struct serve *serve;
 };
 
 struct sim_world {

@@ -46,6 +46,9 @@ void fake_network_cut(struct fake_network *network, const char *uid, const char 
 /* The lines between two peers fall, both sides are told, and what was under way is lost. */
 void fake_network_break(struct fake_network *network, const char *uid, const char *other_uid);
 
+/* Where a peer is: an address that stays the same for a uid, whatever runs there. */
+void fake_network_host(const char *peer_uid, char ret[static 64]);
+
 struct fake_stats {
     uint64_t sent, delivered, lost, doubled; /* frames */
 };

@@ -274,14 +274,17 @@ static enum err fake_send(struct carrier *carrier, const char *peer_uid, enum ca
     return ERR_OK;
 }
 
-/* An address that stays the same for a uid, whatever runs there. */
-static void fake_host(const struct carrier *carrier, const char *peer_uid, enum carrier_line end, char ret[static 64]) {
+void fake_network_host(const char *peer_uid, char ret[static 64]) {
     uint32_t sum = 2166136261U; /* FNV-1a */
     for (const char *p = peer_uid; *p; p++)
         sum = (sum ^ (uint8_t)*p) * 16777619U;
+    snprintf(ret, 64, "10.%u.%u.%u", sum >> 16 & 255, sum >> 8 & 255, sum & 255);
+}
+
+static void fake_host(const struct carrier *carrier, const char *peer_uid, enum carrier_line end, char ret[static 64]) {
     ret[0] = 0;
     if (fake_line_of((const struct fake_carrier *)carrier, peer_uid, end))
-        snprintf(ret, 64, "10.%u.%u.%u", sum >> 16 & 255, sum >> 8 & 255, sum & 255);
+        fake_network_host(peer_uid, ret);
 }
 
 static uint16_t fake_port(const struct carrier *) {
