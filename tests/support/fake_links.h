@@ -45,7 +45,7 @@ struct links {
     const struct roster *roster;
     struct links_peer peers[ROSTER_MAX]; /* as the members of the roster */
     bool watched[ROSTER_MAX];
-    struct list calls;                   // struct links_call, owned
+    struct list calls; // struct links_call, owned
     size_t n_cancelled;
 };
 
