@@ -51,6 +51,10 @@ static bool is_up(const struct farewell *farewell) {
 
 static void say(void *arg) {
     struct farewell *farewell = arg;
+    if (farewell->call) { /* rocd is ending, and has waited long enough */
+        farewell_end(farewell);
+        return;
+    }
     if (!is_up(farewell)) {
         try_again(farewell);
         return;
@@ -68,6 +72,8 @@ static void say(void *arg) {
     farewell->call = links_ask(farewell->reconcile->links, farewell->peer_uid, &request, &CALLER, farewell);
     if (!farewell->call)
         try_again(farewell);
+    else if (farewell->reconcile->is_stopping)
+        loop_timer_start(farewell->reconcile->loop, &farewell->timer, FAREWELL_LAST_NS);
 }
 
 void farewell_say(struct reconcile *r, const char *peer_uid, const char *stream_uid, int64_t link_generation,
@@ -86,7 +92,9 @@ void farewell_say(struct reconcile *r, const char *peer_uid, const char *stream_
 void farewell_stop(struct reconcile *r) {
     struct farewell *farewell;
     list_for_each_safe(farewell, &r->farewells, link) {
-        if (!farewell->call)
+        if (farewell->call)
+            loop_timer_start(r->loop, &farewell->timer, FAREWELL_LAST_NS);
+        else
             farewell_end(farewell);
     }
 }

@@ -14,9 +14,11 @@ struct reconcile;
  */
 constexpr int64_t FAREWELL_RETRY_NS = 1'000'000'000;
 constexpr int64_t FAREWELL_DEADLINE_NS = 3'000'000'000;
+constexpr int64_t FAREWELL_LAST_NS = 500'000'000; /* when rocd ends, nobody waits for longer */
+
 /* What is lost when there is no memory, or rocd ends: the lease ends the attachment. */
 void farewell_say(struct reconcile *reconcile, const char *peer_uid, const char *stream_uid, int64_t link_generation,
                   int64_t until_ns);
-/* From now on each has a single try, and none where the link is down. */
+/* From now on each has a single, short try, and none where the link is down. */
 void farewell_stop(struct reconcile *reconcile);
 void farewell_finish(struct reconcile *reconcile);
