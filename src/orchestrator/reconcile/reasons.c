@@ -85,6 +85,15 @@ bool reasons_describe(const struct run *run, const struct plan *plan, struct con
             set(ret, "Source", reason, message);
             return true;
         }
+    if (strcmp(plan->reason, "NoMedia") == 0 && run->sides.source.is_remote) {
+        char text[sizeof ret->message];
+        snprintf(
+            text, sizeof text,
+            "Peer %s says that it sends, and nothing comes: does a firewall stop UDP to the media port of this peer?",
+            run->sides.source.endpoint.peer_uid);
+        set(ret, "Sound", "NoMedia", text);
+        return true;
+    }
     if (strcmp(plan->reason, "NoMedia") == 0 && !run->sides.source.is_endpoint) {
         set(ret, "Sound", "NoMedia",
             plan->state == PLAN_DEGRADED

@@ -208,8 +208,7 @@ const struct registry_listener reconcile_listener = {
 static bool has_sound_with(const struct reconcile *r, const char *peer_uid) {
     const struct run *run;
     list_for_each(run, &r->runs, link) {
-        const struct uri_endpoint *source = &run->sides.source.endpoint;
-        if (run->sides.source.is_remote && run->exists && strcmp(source->peer_uid, peer_uid) == 0)
+        if (run->remote.part != PLAN_PART_NONE && strcmp(run->remote.peer_uid, peer_uid) == 0)
             return true;
         if (run->attachment && strcmp(attachments_owner(run->attachment), peer_uid) == 0)
             return true;
