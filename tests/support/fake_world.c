@@ -146,10 +146,6 @@ enum err path_address_resolve(const char *host, uint16_t port, union path_addres
     return ERR_OK;
 }
 
-bool path_address_equal(const union path_address *a, const union path_address *b) {
-    return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr && a->v4.sin_port == b->v4.sin_port;
-}
-
 /* ---- the engine ---- */
 
 struct engine {

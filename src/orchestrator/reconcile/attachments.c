@@ -30,9 +30,9 @@ struct attachments_entry {
     bool is_reserved; /* own_link is ours to give back */
     uint8_t public_key[CRYPTO_DH_KEY_SIZE];
     struct seal_keys keys;
-    union path_address remote;
-    bool is_opened; /* a path has been, under these keys */
-    bool has_moved; /* the owner is elsewhere now */
+    char host[sizeof((struct links_peer *)nullptr)->host]; /* of the owner */
+    bool is_opened;                                        /* a path has been, under these keys */
+    bool has_moved;                                        /* the owner is elsewhere now */
     bool is_ended;
     struct run *run;         /* nullptr: gone */
     struct loop_timer lease; /* ended: how long it is remembered */
@@ -204,12 +204,12 @@ static enum err check_order(const struct attachments_entry *entry, const struct 
     return ERR_OK;
 }
 
-static enum err resolve_owner(const struct reconcile *r, const struct request *request, union path_address *ret,
-                              struct err_info *reterr) {
-    struct links_peer peer;
-    if (!links_peer(r->links, request->owner, &peer) || !peer.host[0])
-        return err_set(reterr, ERR_UNAVAILABLE, "it is not known where peer %s is", request->owner);
-    return path_address_resolve(peer.host, (uint16_t)request->spec->offer.port, ret, reterr);
+/* Where the sound goes: to where the owner's link comes from. */
+static enum err find_owner(const struct reconcile *r, const char *owner, struct links_peer *ret,
+                           struct err_info *reterr) {
+    if (!links_peer(r->links, owner, ret) || !ret->host[0])
+        return err_set(reterr, ERR_UNAVAILABLE, "it is not known where peer %s is", owner);
+    return ERR_OK;
 }
 
 /* ---- the next link ---- */
@@ -237,8 +237,8 @@ static enum err make_link(const struct reconcile *r, const struct request *reque
     return err;
 }
 
-static enum err begin_link(struct attachments_entry *entry, const struct request *request,
-                           const union path_address *remote, struct err_info *reterr) {
+static enum err begin_link(struct attachments_entry *entry, const struct request *request, const char *host,
+                           struct err_info *reterr) {
     struct reconcile *r = entry->reconcile;
     _cleanup_(next_link_wipe) struct next_link next = {};
     enum err err = make_link(r, request, &next, reterr);
@@ -255,7 +255,7 @@ static enum err begin_link(struct attachments_entry *entry, const struct request
     entry->keys = next.keys;
     memcpy(entry->public_key, next.key.public_key, sizeof entry->public_key);
     entry->offer = request->spec->offer;
-    entry->remote = *remote;
+    snprintf(entry->host, sizeof entry->host, "%s", host);
     entry->link_generation = request->spec->link_generation;
     entry->is_opened = entry->has_moved = entry->is_ended = false;
     struct run *run = entry->run;
@@ -302,23 +302,23 @@ static void take_epoch(struct attachments_entry *entry, const char *epoch) {
 static enum err put(struct reconcile *r, struct request *request, struct attachments_entry *entry,
                     struct attachment *ret, struct err_info *reterr) {
     bool is_next = true;
-    union path_address remote;
+    struct links_peer owner;
     enum err err = check_order(entry, request->spec, &is_next, reterr);
     if (!err)
         err = check_right(r, request, reterr);
     if (err == ERR_FORBIDDEN && entry)
         end(entry, "its commander has no right to it");
     if (!err)
-        err = resolve_owner(r, request, &remote, reterr);
+        err = find_owner(r, request->owner, &owner, reterr);
     if (!err && !entry)
         err = entry_create(r, request->owner, request->stream, &entry, reterr);
     if (!err && is_next)
-        err = begin_link(entry, request, &remote, reterr);
+        err = begin_link(entry, request, owner.host, reterr);
     if (err)
         return err;
     take_epoch(entry, request->spec->epoch);
     entry->generation = request->spec->generation;
-    entry->has_moved |= !path_address_equal(&entry->remote, &remote);
+    entry->has_moved |= strcmp(entry->host, owner.host) != 0;
     loop_timer_start(r->loop, &entry->lease, request->spec->lease_s * NS_PER_S);
     run_reconcile(entry->run);
     show(entry, request->spec->lease_s, ret);
@@ -364,16 +364,20 @@ bool attachments_is_spent(const struct attachments_entry *entry) {
 }
 
 enum err attachments_open_path(struct attachments_entry *entry, struct path **ret, struct err_info *reterr) {
-    const struct path_sealed_config config = {.port = entry->reconcile->media_port,
-                                              .sending = true,
-                                              .own_link = entry->own_link,
-                                              .other_link = (uint32_t)entry->offer.link,
-                                              .keys = entry->keys,
-                                              .remote = entry->remote};
-    /* Whatever comes of it, nothing may be sealed with these keys from the start again. */
-    entry->is_opened = true;
-    entry->is_reserved = false;
-    return path_sealed_open(&config, ret, reterr);
+    struct path_sealed_config config = {.port = entry->reconcile->media_port,
+                                        .sending = true,
+                                        .own_link = entry->own_link,
+                                        .other_link = (uint32_t)entry->offer.link,
+                                        .keys = entry->keys};
+    enum err err = path_address_resolve(entry->host, (uint16_t)entry->offer.port, &config.remote, reterr);
+    if (!err) {
+        /* Whatever comes of it, nothing may be sealed with these keys from the start again. */
+        entry->is_opened = true;
+        entry->is_reserved = false;
+        err = path_sealed_open(&config, ret, reterr);
+    }
+    crypto_wipe(&config.keys, sizeof config.keys);
+    return err;
 }
 
 void attachments_publish(struct run *run, const struct plan *plan) {
