@@ -375,6 +375,22 @@ static void a_jump_ahead_is_followed_as_far_as_numbers_can_be_told_apart(void **
     assert_int_equal(opened(&pair, &beyond), SEAL_FORGED);
 }
 
+/* Nothing is left in the window of what was seen before the jump, wherever it ends. */
+static void after_a_jump_the_window_is_empty(void **) {
+    static struct datagram all[SEAL_WINDOW];
+    for (uint64_t target = 8200; target < 8500; target += 7) {
+        struct pair pair = new_pair();
+        for (int i = 0; i < 200; i++) {
+            struct datagram early = closed(&pair, 1);
+            assert_int_equal(opened(&pair, &early), SEAL_OPENED_NEWEST);
+        }
+        pair.out.count = target - SEAL_WINDOW;
+        close_many(&pair, all, SEAL_WINDOW);
+        for (size_t i = SEAL_WINDOW; i-- > 0;)
+            assert_int_equal(opened(&pair, &all[i]), i == SEAL_WINDOW - 1 ? SEAL_OPENED_NEWEST : SEAL_OPENED);
+    }
+}
+
 static void number_0_is_never_taken(void **) {
     struct pair pair = new_pair();
     pair.out.count = UINT64_MAX;
@@ -403,6 +419,7 @@ int main(void) {
         cmocka_unit_test(any_order_gives_what_the_rule_says),
         cmocka_unit_test(the_low_half_comes_round),
         cmocka_unit_test(a_jump_ahead_is_followed_as_far_as_numbers_can_be_told_apart),
+        cmocka_unit_test(after_a_jump_the_window_is_empty),
         cmocka_unit_test(number_0_is_never_taken),
     };
     if (crypto_init(nullptr) != ERR_OK)
