@@ -44,37 +44,6 @@ struct media_port {
     size_t n_links;
 };
 
-/* ---- inbox ---- */
-
-constexpr size_t RECORD_HEADER = offsetof(struct media_record, data);
-
-bool media_inbox_init(struct media_inbox *inbox, uint32_t link, size_t capacity) {
-    *inbox = (struct media_inbox){.link = link};
-    return ring_init(&inbox->ring, 1, capacity);
-}
-
-void media_inbox_finish(struct media_inbox *inbox) {
-    ring_finish(&inbox->ring);
-}
-
-static bool put(struct media_inbox *inbox, const struct media_record *record) {
-    size_t size = RECORD_HEADER + record->len;
-    if (ring_writable(&inbox->ring) < size) {
-        atomic_fetch_add_explicit(&inbox->overflowed, 1, memory_order_relaxed);
-        return false;
-    }
-    ring_write(&inbox->ring, record, size); /* in one piece: the reader sees all of it or nothing */
-    return true;
-}
-
-bool media_inbox_take(struct media_inbox *inbox, struct media_record *ret) {
-    if (ring_readable(&inbox->ring) == 0)
-        return false;
-    ring_read(&inbox->ring, ret, RECORD_HEADER);
-    ring_read(&inbox->ring, ret->data, ret->len);
-    return true;
-}
-
 /* ---- the thread ---- */
 
 /* As who sends by IPv4 knows himself. */
@@ -102,7 +71,7 @@ static void hand_out(struct media_port *port, struct media_record *record, bool 
         return;
     }
     unmap(&record->from);
-    tally->overflowed += !put(inbox, record);
+    tally->overflowed += !media_inbox_put(inbox, record);
 }
 
 static size_t take_batch(struct media_port *port) {

@@ -1,33 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #pragma once
 
-#include "base/ring.h"
-#include "transport/path.h"
+#include "transport/media_inbox.h"
 #include "transport/sealed.h"
 
 /*
- * Between the port and its paths: where the port's thread leaves what came for a link, still sealed. One thread writes, the
- * media thread of the path reads, and neither makes a system call for it.
+ * What the port does for its paths.
  *
- * Threads: init, attach, detach and finish: the one that opens or closes the path; take: the path's media thread.
+ * Threads: attach and detach: the one that opens or closes the path; fd and map: any.
  */
-struct media_record {
-    int64_t received_ns;
-    union path_address from;
-    uint16_t len;
-    uint8_t data[PACKET_MAX];
-};
-
-struct media_inbox {
-    struct ring ring;            /* bytes: records, cut after the datagram */
-    uint32_t link;               /* what the datagrams carry */
-    _Atomic uint64_t overflowed; /* dropped: it was full */
-};
-
-[[nodiscard]] bool media_inbox_init(struct media_inbox *inbox, uint32_t link, size_t capacity);
-void media_inbox_finish(struct media_inbox *inbox);
-/* The oldest record; false: there is none. */
-bool media_inbox_take(struct media_inbox *inbox, struct media_record *ret);
 
 /* From now on, what carries its link id goes there. The link has been reserved; it passes to the inbox. */
 void media_port_attach(struct media_port *port, struct media_inbox *inbox);
