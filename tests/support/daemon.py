@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import requests
+
 from support.client import Client
 from support.contract import ROOT
 from support.wait import DEADLINE_S, wait_until
@@ -56,7 +58,7 @@ class Daemon:
         command += [str(program('rocd')), '--state-dir', str(self.state_dir), '--media-dir', str(self.media_dir)]
         if self.wanted_address is not None:
             command += ['-a', self.wanted_address]
-        command += ['--socket', str(self.socket), '--signaling', '127.0.0.1:0', '--media', '127.0.0.1:0']
+        command += ['--socket', str(self.socket)]
         if self.config_path:
             command += ['-c', str(self.config_path)]
         return command + self.args
@@ -94,7 +96,14 @@ class Daemon:
 
     def _is_ready(self):
         self.assert_alive()
-        return self.api.call('GET', '/readyz').status == 200
+        if self.host and not self.socket.exists():
+            return False
+        try:
+            return self.api.call('GET', '/readyz').status == 200
+        except requests.ConnectionError:
+            if self.host:  # the socket opens a moment after the port; one of a killed run is still there
+                return False
+            raise
 
     def assert_alive(self):
         code = self.process.poll()
