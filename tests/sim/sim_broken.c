@@ -32,12 +32,19 @@ static struct plan ignore_switch(const struct plan_desired *desired, const struc
     return __real_plan(&on, observed);
 }
 
-static struct plan never_again(const struct plan_desired *desired, const struct plan_observed *observed) {
-    struct plan_observed waiting = *observed;
-    static int failures;
-    if (observed->link_failed && ++failures % 4 == 0)
-        waiting.retry_waiting = true;
-    return __real_plan(desired, &waiting);
+/* An attachment whose lease is over is believed to be there. */
+static struct plan believe_in_attachments(const struct plan_desired *desired, const struct plan_observed *observed) {
+    struct plan_observed believed = *observed;
+    believed.attachment_lost = false;
+    return __real_plan(desired, &believed);
+}
+
+/* What has failed is given up. */
+static struct plan give_up(const struct plan_desired *desired, const struct plan_observed *observed) {
+    struct plan plan = __real_plan(desired, observed);
+    if (observed->source_peer == PLAN_REMOTE_UNREACHABLE)
+        plan.actions &= ~(uint32_t)(PLAN_ATTACH | PLAN_OPEN_RECEIVER | PLAN_DROP_ATTACHMENT | PLAN_CLOSE_RECEIVER);
+    return plan;
 }
 
 static const struct {
@@ -46,7 +53,8 @@ static const struct {
 } WAYS[] = {{"keep-sender", keep_sender},
             {"ignore-generation", ignore_generation},
             {"ignore-switch", ignore_switch},
-            {"never-again", never_again}};
+            {"believe-in-attachments", believe_in_attachments},
+            {"give-up", give_up}};
 constexpr size_t N_WAYS = sizeof WAYS / sizeof *WAYS;
 
 static size_t the_way = N_WAYS;

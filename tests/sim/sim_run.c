@@ -28,6 +28,7 @@ struct commander {
     struct sim_answer answer;
     struct history_write *write; /* nullptr: idle */
     struct sim_instance *at;
+    int destination; /* of the stream: its owner */
 };
 
 struct run {
@@ -114,8 +115,10 @@ static const char *text_of(char *buffer, size_t size, const char *format, ...) {
     return buffer;
 }
 
-static void begin(struct commander *commander, const char *uid, int value, const struct sim_call *call) {
+static void begin(struct commander *commander, int stream, int value, const struct sim_call *call) {
     struct run *run = commander->run;
+    const char *uid = run->streams[stream];
+    commander->destination = run->destinations[stream];
     commander->at = run->world.instances[any(run, run->world.n)];
     commander->write = history_ask(&run->history, uid, value, run->world.now_ns);
     if (!commander->write)
@@ -144,12 +147,13 @@ static void command_put(struct commander *commander, bool is_new) {
             value, run->world.instances[source]->uid, run->inputs[source], run->world.instances[destination]->uid,
             run->outputs[destination], 100 + 10 * any(run, 5)),
     };
-    begin(commander, uid, value, &call);
+    begin(commander, stream, value, &call);
 }
 
 static void command_patch(struct commander *commander) {
     struct run *run = commander->run;
-    const char *uid = run->streams[run->slots[any(run, SLOTS)]];
+    int stream = run->slots[any(run, SLOTS)];
+    const char *uid = run->streams[stream];
     int value = ++run->next_value;
     char path[64], body[256];
     const char *const changes[] = {"\"enabled\":false", "\"enabled\":true", "\"settings\":{\"gain_db\":-6}",
@@ -159,7 +163,7 @@ static void command_patch(struct commander *commander) {
         .path = text_of(path, sizeof path, "/streams/%s", uid),
         .body = text_of(body, sizeof body, "{\"display_name\":\"%d\",%s}", value, changes[any(run, 4)]),
     };
-    begin(commander, uid, value, &call);
+    begin(commander, stream, value, &call);
 }
 
 static void command_delete(struct commander *commander) {
@@ -167,7 +171,7 @@ static void command_delete(struct commander *commander) {
     int slot = any(run, SLOTS);
     const char *uid = run->streams[run->slots[slot]];
     char path[64];
-    begin(commander, uid, 0,
+    begin(commander, run->slots[slot], 0,
           &(struct sim_call){.method = "DELETE", .path = text_of(path, sizeof path, "/streams/%s", uid)});
     if (sim_chance(&run->world.random, 700)) /* the other commander may not know yet */
         refill(run, slot);
@@ -186,6 +190,9 @@ static bool finish(struct commander *commander) {
     if (answer->status >= 200 && answer->status < 300) {
         write->answered = run->world.now_ns;
         write->is_acknowledged = true;
+        if (commander->at->index == run->viewer && commander->destination != run->viewer)
+            violate(run, "%s is a viewer to the others, and changed a stream of %s", commander->at->name,
+                    run->world.instances[commander->destination]->name);
         run->result->acknowledged++;
     } else if (answer->status >= 400 && answer->status < 500) {
         write->answered = run->world.now_ns;
