@@ -279,3 +279,13 @@ size_t nodes_users(const struct reconcile *reconcile, const char *endpoint_uid) 
     }
     return n;
 }
+
+void nodes_finish(struct reconcile *reconcile) {
+    while (!list_empty(&reconcile->nodes)) {
+        struct node *node = list_first(&reconcile->nodes, struct node, link);
+        list_remove(&node->link);
+        if (node->stream)
+            node->stream->ops->close(node->stream);
+        free(node);
+    }
+}

@@ -305,6 +305,7 @@ void reconcile_finish(struct reconcile *r) {
     loop_timer_stop(r->loop, &r->meter);
     while (!list_empty(&r->runs))
         run_destroy(list_first(&r->runs, struct run, link));
+    nodes_finish(r);
     attachments_finish(r);
     farewell_finish(r);
     map_finish(&r->runs_by_uid);
