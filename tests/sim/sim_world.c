@@ -54,10 +54,10 @@ static void random_bytes(void *const bytes, const size_t len) {
 static void seed_randomness(uint64_t seed) {
     static struct randombytes_implementation implementation = {
         .implementation_name = random_name, .random = random_32, .buf = random_bytes};
-    the_random = seed;
     randombytes_set_implementation(&implementation);
     if (crypto_init(nullptr) != ERR_OK)
         abort();
+    the_random = seed; /* last: the first run of a process must not differ from the later ones */
 }
 
 /* ---- clocks ---- */
