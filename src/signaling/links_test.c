@@ -605,6 +605,7 @@ static void a_reader_that_is_not_heard_holds_up_the_writer(void **) {
     test_site_run(&site, 10 * NS_PER_S); /* a beat is acknowledged, and it goes on */
     assert_int_equal(c.n_events, 1000);
     assert_true(c.in_order);
+    links_cancel(c.call);
 }
 
 static void lost_events_are_noticed(void **) {
@@ -668,6 +669,8 @@ static void endless_replies_in_any_weather(void **) {
         assert_true(n_followed > 1);
         assert_true(A->links->members[0].n_calls <= 1);
         assert_true(list_count(&B->links->members[0].writings) <= 2);
+        if (c.call)
+            links_cancel(c.call);
         test_site_finish(&site);
     }
 }
