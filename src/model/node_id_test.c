@@ -222,6 +222,7 @@ static void keys_that_prove_nothing_are_refused(void **) {
         assert_refused(id, "no key that can be used");
     }
     assert_refused("hnnuoxc-lqlork4-tzt7cun-5ggya7e-pddgksv-ey74ulm-2h5izk6-ygqaufv", "no key that can be used");
+    assert_refused("aeaaaaa-aaaaaaa-aaaaaaa-aaaaaaa-aaaaaaa-aaaaaaa-aaaaaaa-aaa7npv", "no key that can be used");
 }
 
 int main(void) {
