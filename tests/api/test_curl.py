@@ -85,4 +85,5 @@ def test_every_operation(daemon, way):
     assert 'openapi: 3.1' in curl('GET', '/openapi/openapi.yaml')
     curl('DELETE', stream['stream_uri'])
     curl('DELETE', tone['endpoint_uri'])
-    assert curl.succeeded == set(contract.operations), set(contract.operations) - curl.succeeded
+    of_users = {name for name, (*_, operation) in contract.operations.items() if 'x-peers-only' not in operation}
+    assert curl.succeeded == of_users, of_users ^ curl.succeeded
