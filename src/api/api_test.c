@@ -63,7 +63,7 @@ static void rights_are_checked_before_anything_else(void **state) {
     assert_int_equal(bench->reply.status, 200);
     CALL("POST", "/streams", .principal = viewer, .body = "not even JSON");
     assert_problem(bench, 403, "forbidden", "tcp:192.0.2.1 has those of viewer");
-    CALL("POST", "/peers/self/endpoints", .body = TONE, .principal = {.privilege = API_OPERATOR, .name = "x"});
+    CALL("PATCH", "/peers/self", .body = "{}", .principal = {.privilege = API_OPERATOR, .name = "x"});
     assert_problem(bench, 403, "forbidden", "admin");
     CALL("GET", "/version", .principal = {.privilege = API_NOBODY, .name = "x"});
     assert_problem(bench, 403, "forbidden", "nobody");
