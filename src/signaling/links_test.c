@@ -521,6 +521,25 @@ static void silence_is_noticed(void **) {
     }
 }
 
+/* It had dialed, and nothing it said had come through: that line is there no more than it is. */
+static void a_peer_that_lost_its_power_before_it_was_heard_comes_back(void **) {
+    test_site_init(&site, 2, 1);
+    struct test_peer *dialer = strcmp(A->uid, B->uid) < 0 ? A : B;
+    struct test_peer *other = dialer == A ? B : A;
+    const struct fake_weather deaf = {.loss_permille = 1000};
+    fake_network_set_weather_from(site.network, dialer->uid, other->uid, &deaf);
+    test_site_run(&site, NS_PER_S);
+    fake_carrier_lose_power(dialer->carrier);
+    test_peer_stop(dialer);
+    const struct fake_weather fine = {.delay_min_ns = NS_PER_MS, .delay_max_ns = NS_PER_MS};
+    fake_network_set_weather_from(site.network, dialer->uid, other->uid, &fine);
+    test_peer_start(dialer);
+    test_site_run(&site, 5 * NS_PER_S);
+    assert_true(test_is_up(dialer, other->index));
+    assert_true(test_is_up(other, dialer->index));
+    test_site_finish(&site);
+}
+
 static void a_peer_that_lost_its_power_comes_back(void **) {
     fake_carrier_lose_power(B->carrier);
     test_peer_stop(B);
@@ -721,6 +740,7 @@ int main(void) {
         WITH_TWO(requests_go_both_ways),
         WITH_TWO(what_cannot_be_written_fails),
         TEST(silence_is_noticed),
+        TEST(a_peer_that_lost_its_power_before_it_was_heard_comes_back),
         WITH_TWO(a_peer_that_lost_its_power_comes_back),
         WITH_TWO(events_come_in_order),
         WITH_TWO(the_writer_can_end_it),

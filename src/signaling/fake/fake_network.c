@@ -128,7 +128,9 @@ struct fake_carrier *fake_find(const struct fake_network *n, const char *uid) {
 struct fake_line *fake_line_of(const struct fake_carrier *c, const char *peer_uid, enum carrier_line end) {
     struct fake_line *line;
     list_for_each(line, &c->network->lines, link) {
-        if (line->ends[end] == c && strcmp(line->uids[fake_other(end)], peer_uid) == 0)
+        /* One that nobody has heard a frame of is not there yet, and never will be if its dialer has died. */
+        bool is_known = end == CARRIER_DIALED || line->is_announced;
+        if (is_known && line->ends[end] == c && strcmp(line->uids[fake_other(end)], peer_uid) == 0)
             return line;
     }
     return nullptr;
