@@ -42,6 +42,7 @@ constexpr size_t LINK_STREAMS_MAX = 64;                  /* endless replies of o
 constexpr size_t LINK_REPLIES_MAX = 2 * LINKS_REPLY_MAX; /* bytes kept of replies to one peer */
 constexpr size_t LINK_PARTS_MAX = 4 * LINKS_REPLY_MAX;   /* bytes of replies of one peer that are not yet whole */
 constexpr size_t LINK_PAST_EPOCHS = 8;
+constexpr int64_t LINK_PAST_NS = 10 * NS_PER_S; /* so long a hello of an earlier run may still be on its way */
 constexpr size_t LINKS_LISTENERS_MAX = 4;
 static_assert((LINKS_REPLY_MAX + FRAME_PART_MAX - 1) / FRAME_PART_MAX <= 64); /* parts are bits of a uint64_t */
 
@@ -65,8 +66,11 @@ struct link {
     int64_t hello_ns, greeting_ns; /* next hello; when greeting has taken too long */
     bool is_refused;               /* no common version with the run that greets */
     bool is_close;
-    uint64_t past_epochs[LINK_PAST_EPOCHS]; /* runs that are over */
-    size_t n_past_epochs;
+    struct {
+        uint64_t epoch;
+        int64_t since_ns;
+    } past[LINK_PAST_EPOCHS]; /* runs that are over */
+    size_t n_past;
     struct bucket frames, control, bad, requests, renewals;
 
     /* asking */
