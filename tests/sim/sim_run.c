@@ -45,7 +45,7 @@ struct run {
     int viewer; /* whom the others list as a viewer; -1: nobody */
 };
 
-static void violate(struct run *run, const char *format, ...) [[gnu::format(printf, 2, 3)]];
+[[gnu::format(printf, 2, 3)]] static void violate(struct run *run, const char *format, ...);
 
 static void violate(struct run *run, const char *format, ...) {
     if (run->result->is_violated)
@@ -105,7 +105,7 @@ static void build_site(struct run *run) {
 
 /* ---- commands ---- */
 
-static const char *text_of(char *buffer, size_t size, const char *format, ...) [[gnu::format(printf, 3, 4)]];
+[[gnu::format(printf, 3, 4)]] static const char *text_of(char *buffer, size_t size, const char *format, ...);
 
 static const char *text_of(char *buffer, size_t size, const char *format, ...) {
     va_list args;
