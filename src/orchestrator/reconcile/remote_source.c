@@ -326,7 +326,7 @@ enum err remote_source_open_path(struct run *run, struct path **ret, struct err_
     if (!link)
         return err_set(reterr, r->media_port ? ERR_LIMIT : ERR_UNAVAILABLE,
                        "the media port of this peer has no room for the sound of stream %s", run->uid);
-    const struct path_sealed_config config = {.port = r->media_port, .own_link = link};
+    const struct path_sealed_config config = {.port = r->media_port, .own_link = link, .settings = &run->settings};
     enum err err = path_sealed_open(&config, ret, reterr);
     if (err)
         return err;

@@ -214,6 +214,8 @@ static void test_the_receiver_first_then_the_source_is_asked(void **state) {
     const struct fake_sealed *sealed = fake_site_sealed(&f->site);
     assert_false(sealed->config.sending);
     assert_int_equal(sealed->config.remote.sa.sa_family, AF_UNSPEC);
+    assert_true(sealed->config.settings != nullptr); /* there is room for what will come */
+    assert_int_equal(sealed->config.settings->fec, CODEC_FEC_RS8M);
     assert_int_equal(f->asked.offer.link, sealed->config.own_link);
     assert_int_equal(f->asked.offer.port, FAKE_MEDIA_PORT);
     assert_int_equal(f->asked.generation, 1);
