@@ -5,7 +5,7 @@ import statistics
 import time
 
 from bench.figures import Figure
-from bench.processes import cpu_s
+from bench.processes import cpu_s, run_json
 from support.site import Site
 from support.wait import wait_until
 
@@ -42,6 +42,16 @@ def requests(bench, site):
         here, there = (found[w][len(found[w]) * p // 100] for w in ('p1', 'p0'))
         yield Figure(f'peers.request.p{p}', f'request between peers, p{p}', there - here, 'ms', 0.5 if p == 50 else None,
                      f'{there:.2f} ms through another peer less {here:.2f} ms where it is, over HTTP')
+
+
+def bare_links(bench, sizes):
+    """Links alone, without daemons around them."""
+    for n in sizes:
+        found, = run_json([bench.build / 'src/signaling/zmq/link-load', n])
+        for p in (50, 99):
+            yield Figure(f'peers.link.p{p}.{n}', f'request over a link alone, p{p}, {n} peers', found[f'request_p{p}_ms'], 'ms',
+                         0.5 if p == 50 else None, f"{found['kb_per_link']:.0f} kB and {found['descriptors_per_link']:g} descriptors a "
+                         'link end' if n > 2 else '', found)
 
 
 def links(bench, sizes):
@@ -112,4 +122,5 @@ def measure(bench):
     yield from requests(bench, site)
     site.close()
     yield from links(bench, (2, 4) if bench.short else (2, 10, 25))
+    yield from bare_links(bench, (2, 10) if bench.short else (2, 10, 50))
     yield from back_again(bench)
