@@ -53,6 +53,19 @@ static void what_is_right_is_taken(void **) {
     }
 }
 
+/* The examples of docs/protocol.md. */
+static void the_documented_examples_are_taken(void **) {
+    static const char *const EXAMPLES[] = {
+        "{\"t\":\"hello\",\"from\":\"00000000000000a1\",\"proto\":[1,1],\"version\":\"0.1.0\"}\n",
+        "{\"t\":\"req\",\"v\":1,\"from\":\"00000000000000a1\",\"to\":\"00000000000000b2\",\"id\":1,\"method\":\"GET\","
+        "\"path\":\"/version\",\"role\":\"viewer\",\"deadline_ms\":10000,\"low\":1}\n",
+        "{\"t\":\"res\",\"v\":1,\"from\":\"00000000000000b2\",\"to\":\"00000000000000a1\",\"id\":1,\"status\":200,"
+        "\"content_type\":\"application/json\",\"size\":16}\n{\"rocd\":\"0.1.0\"}",
+    };
+    for (size_t i = 0; i < sizeof EXAMPLES / sizeof *EXAMPLES; i++)
+        expect(EXAMPLES[i], strlen(EXAMPLES[i]), ERR_OK, nullptr);
+}
+
 static void what_is_wrong_is_refused(void **) {
     static const struct {
         const char *text;
@@ -266,6 +279,7 @@ static void what_would_be_refused_is_not_written(void **) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_right_is_taken),
+        cmocka_unit_test(the_documented_examples_are_taken),
         cmocka_unit_test(what_is_wrong_is_refused),
         cmocka_unit_test(what_is_too_large_is_refused_before_it_is_built),
         cmocka_unit_test(a_request_comes_back_as_it_was),
