@@ -164,6 +164,28 @@ static void sim_flush(struct store *store) {
     }
 }
 
+/* Nobody is there any more to hear it, but whoever waits has memory of its own to free. */
+static void fail_job(struct sim_job *job) {
+    struct err_info info = {};
+    (void)err_set(&info, ERR_UNAVAILABLE, "the instance has crashed");
+    if (job->op == SIM_GET)
+        job->read(job->arg, ERR_UNAVAILABLE, nullptr, 0, 0);
+    else if (job->done)
+        job->done(job->arg, ERR_UNAVAILABLE, &info);
+}
+
+void sim_store_fail_all(struct store *store) {
+    struct sim_store *s = (struct sim_store *)store;
+    struct list *const lists[] = {&s->waiting, &s->durable};
+    for (size_t i = 0; i < 2; i++)
+        while (!list_empty(lists[i])) {
+            struct sim_job *job = list_first(lists[i], struct sim_job, link);
+            list_remove(&job->link);
+            fail_job(job);
+            job_free(job);
+        }
+}
+
 static void finish(struct sim_store *s) {
     loop_timer_stop(s->loop, &s->commit);
     loop_timer_stop(s->loop, &s->answer);

@@ -36,5 +36,7 @@ const struct sim_object *sim_disk_find(const struct sim_disk *disk, enum store_k
 
 /* One store at a time on a disk. */
 struct store *sim_store_open(struct sim_disk *disk, struct loop *loop);
-/* Without flushing, and without a callback. */
+/* The first half of a crash: what is under way is lost, and whoever waits is told, while he is still there. */
+void sim_store_fail_all(struct store *store);
+/* The second: without flushing, and without a callback. */
 void sim_store_crash(struct store *store);

@@ -177,6 +177,7 @@ void sim_instance_crash(struct sim_instance *instance) {
     else
         fake_carrier_lose_power(instance->carrier);
     loop_sim_settle(&instance->loop); /* what workers had done, for nobody */
+    sim_store_fail_all(instance->store);
     api_destroy(instance->api);
     orchestrator_destroy(instance->orchestrator);
     links_destroy(instance->links);
