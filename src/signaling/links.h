@@ -112,7 +112,7 @@ struct links_caller {
     /* Once: the reply, or why there is none (then reply is nullptr): ERR_UNAVAILABLE: not up, went down or was restarted
      * before it answered (info says whether the request may have been done); ERR_LIMIT: too much under way. */
     void (*reply)(void *arg, const struct links_reply *reply, const struct err_info *info);
-    /* Endless replies only, after reply(): each event in order, none left out; then once `ended` with the reason. */
+    /* Endless replies only (without `ended` an endless reply is an error), after reply(): each event in order, none left out; then once `ended` with the reason. */
     void (*event)(void *arg, const struct links_event *event);
     void (*ended)(void *arg, const struct err_info *info);
 };

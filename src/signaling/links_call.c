@@ -233,6 +233,14 @@ void link_take_reply(struct link *link, const struct frame *f) {
     struct links_caller caller = call->caller;
     void *arg = call->arg;
     take_out(call);
+    if (f->is_streaming && !caller.ended) { /* nobody would ever end it */
+        struct err_info info = {};
+        (void)err_set(&info, ERR_UNAVAILABLE, "it gave an endless reply where none was asked for");
+        link_send_cancel(link, call->id);
+        caller.reply(arg, nullptr, &info);
+        link_call_free(call);
+        return;
+    }
     if (f->is_streaming) {
         _cleanup_(freep) char *body = call->body; /* the caller may cancel: then the call is gone at once */
         if (body)

@@ -96,8 +96,12 @@ void link_take_hello(struct link *link, enum carrier_line line, const struct fra
     struct links *links = link->links;
     if (is_over(link, frame->from) || !bucket_take(&link->control, link_now(link), 20, 50))
         return;
-    if (frame->from != link->now.epoch)
+    if (frame->from != link->now.epoch) {
+        /* Each costs much here: nobody restarts faster than that, and a hello is said again. */
+        if (link->now.epoch && !bucket_take(&link->runs, link_now(link), 1, 10))
+            return;
         take_new_run(link, frame->from);
+    }
     bool knows_us = frame->to == links->epoch;
     int64_t version = agree(links, frame);
     if (frame->rocd_version)

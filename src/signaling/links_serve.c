@@ -299,8 +299,7 @@ void link_servings_forget(struct link *link) {
     while (!list_empty(&link->servings))
         drop(list_first(&link->servings, struct links_serving, link));
     memset(link->seen, 0, sizeof link->seen);
-    link->low = 0;
-    link->requests = link->renewals = (struct bucket){};
+    link->low = 0; /* the buckets stay: a new epoch buys no new requests */
 }
 
 void link_servings_finish(struct link *link) {

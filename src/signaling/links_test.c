@@ -584,6 +584,42 @@ static void events_come_in_order(void **) {
     assert_int_equal(c.n_ended, 0);
 }
 
+static void on_unwanted(void *arg, const struct links_reply *reply, const struct err_info *info) {
+    assert_null(reply);
+    assert_non_null(strstr(info->message, "endless"));
+    ++*(unsigned *)arg;
+}
+
+/* Who asked for one reply keeps nothing of one that never ends. */
+static void an_endless_reply_that_was_not_wanted_is_ended(void **) {
+    static const struct links_caller ONE_REPLY = {.reply = on_unwanted};
+    const struct links_request request = {.method = "GET", .path = "/events", .role = ROSTER_VIEWER};
+    unsigned n = 0;
+    assert_non_null(links_ask(A->links, B->uid, &request, &ONE_REPLY, &n));
+    test_site_run(&site, NS_PER_S);
+    assert_int_equal(n, 1);
+    assert_true(list_empty(&A->links->members[0].readings));
+    assert_int_equal(B->n_closed, 1);
+    assert_null(B->stream);
+}
+
+/* A new epoch costs the other side much: a peer that draws one after the other is heard once a second. */
+static void restarts_are_not_for_free(void **) {
+    for (int i = 0; i < 40; i++) {
+        test_peer_stop(B);
+        test_peer_start(B);
+        test_site_run(&site, 50 * NS_PER_MS);
+    }
+    unsigned n_known = 0;
+    for (size_t i = 0; i < LINK_PAST_EPOCHS; i++)
+        n_known += A->links->members[0].past[i].epoch != 0;
+    assert_in_range(n_known, 1, LINK_PAST_EPOCHS);
+    assert_true(A->links->members[0].runs.debt_ns > 0);
+    test_site_run(&site, 30 * NS_PER_S);
+    assert_true(test_is_up(A, 1)); /* and still it gets its turn */
+    assert_true(test_is_up(B, 0));
+}
+
 static void the_writer_can_end_it(void **) {
     struct test_caller c = {};
     follow(&c);
@@ -744,6 +780,8 @@ int main(void) {
         WITH_TWO(a_peer_that_lost_its_power_comes_back),
         WITH_TWO(events_come_in_order),
         WITH_TWO(the_writer_can_end_it),
+        WITH_TWO(an_endless_reply_that_was_not_wanted_is_ended),
+        WITH_TWO(restarts_are_not_for_free),
         WITH_TWO(an_event_that_is_too_large_ends_it),
         WITH_TWO(a_reader_that_is_not_heard_holds_up_the_writer),
         WITH_TWO(lost_events_are_noticed),

@@ -201,7 +201,7 @@ static void carrier_dial(struct carrier *carrier, const struct roster_member *me
         return;
     dialed->is_trying = false;
     dialed->route.len = 0;
-    (void)!loop_post(c->loop, dial_failed, line);
+    loop_timer_start(c->loop, &line->dial_failed, 0);
 }
 
 static void carrier_hang_up(struct carrier *carrier, const char *peer_uid, enum carrier_line which) {
@@ -265,6 +265,8 @@ static void carrier_close(struct carrier *carrier) {
     if (c->context)
         zmq_ctx_term(c->context);
     crypto_wipe(&c->key, sizeof c->key);
+    for (size_t i = 0; c->lines && i < c->roster->n; i++)
+        loop_timer_stop(c->loop, &c->lines[i].dial_failed);
     free(c->lines);
     c->lines = nullptr;
     c->is_closing = true;
@@ -297,7 +299,10 @@ enum err zmq_carrier_create(const struct zmq_carrier_config *config, struct carr
         return err_set(reterr, ERR_NO_MEMORY, "no memory for the links to other peers");
     }
     for (size_t i = 0; i < config->roster->n; i++)
-        c->lines[i] = (struct zmq_line){.carrier = c, .member = &config->roster->members[i], .accepted = {.fd = -1}};
+        c->lines[i] = (struct zmq_line){.carrier = c,
+                                        .member = &config->roster->members[i],
+                                        .accepted = {.fd = -1},
+                                        .dial_failed = {.fire = dial_failed, .arg = &c->lines[i]}};
     *ret = &c->carrier;
     return ERR_OK;
 }

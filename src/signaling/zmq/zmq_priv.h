@@ -65,6 +65,7 @@ struct zmq_line {
     const struct roster_member *member;
     struct zmq_accepted accepted;
     struct zmq_dialed dialed;
+    struct loop_timer dial_failed; /* an attempt that failed at once is told of later */
 };
 
 struct zmq_carrier {
