@@ -323,6 +323,10 @@ static void other_writes_of_streams_leave_with_a_grant_where_they_name_a_side(vo
     assert_problem(bench, 400, "malformed_json", "line 1");
     CALL("PATCH", "/streams/" THEIRS, .body = "{\"source\":{\"nonsense\":1}}");
     assert_problem(bench, 400, "invalid_request", "/source/nonsense");
+    /* What the owner says of the source is not signed: a user must have named it. */
+    CALL("PATCH", "/streams/" THEIRS,
+         .body = "{\"destination\":{\"endpoint_uri\":\"/peers/" KITCHEN "/endpoints/" MIC "\"}}");
+    assert_problem(bench, 400, "invalid_request", "/source/endpoint_uri");
     CALL("PUT", "/streams/bbbbbb-bbbbbb-bbbbbb", .body = TO(AT(KITCHEN, MIC)), .if_none_match = "*");
     struct links_call *asked;
     sent(bench, "/streams/bbbbbb-bbbbbb-bbbbbb", &asked); /* not known yet: whose it will be decides */
@@ -515,13 +519,13 @@ static void patches_lose_self(void **) {
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char *text = nullptr;
         size_t len = 0;
-        bool names_side = false;
+        struct forward_sides named = {};
         assert_int_equal(
-            forward_resolve_patch(CASES[i].from, strlen(CASES[i].from), FAKE_PEER, &text, &len, &names_side, nullptr),
+            forward_resolve_patch(CASES[i].from, strlen(CASES[i].from), FAKE_PEER, &text, &len, &named, nullptr),
             ERR_OK);
         assert_string_equal(text, CASES[i].to);
         assert_int_equal(len, strlen(text));
-        assert_int_equal(names_side, CASES[i].names_side);
+        assert_int_equal(named.any, CASES[i].names_side);
         free(text);
     }
 }

@@ -136,7 +136,9 @@ static void on_reply(void *arg, const struct links_reply *reply, const struct er
     struct forward *forward = arg;
     struct err_info why = {};
     struct api_reply answer = {};
-    if (!reply && info->code == ERR_LIMIT) {
+    if (!reply && info->code != ERR_LIMIT && info->code != ERR_UNAVAILABLE) { /* it was not even sent */
+        fail(forward, info);
+    } else if (!reply && info->code == ERR_LIMIT) {
         (void)err_set(&why, ERR_LIMIT, "too much is asked of peer %s at once: %s", forward->owner, info->message);
         fail(forward, &why);
     } else if (!reply) {
@@ -197,25 +199,27 @@ static void mut_doc_freep(yyjson_mut_doc **doc) {
 }
 
 enum err forward_resolve_patch(const char *body, size_t len, const char *self_uid, char **ret_text, size_t *ret_len,
-                               bool *ret_names_side, struct err_info *reterr) {
+                               struct forward_sides *ret_named, struct err_info *reterr) {
     _cleanup_(doc_freep) yyjson_doc *read = nullptr;
     enum err err = json_parse(body, len, &JSON_LIMITS, &read, reterr);
     if (err)
         return err;
     _cleanup_(mut_doc_freep) yyjson_mut_doc *doc = yyjson_doc_mut_copy(read, nullptr);
     yyjson_mut_val *root = doc ? yyjson_mut_doc_get_root(doc) : nullptr;
-    bool names_side = false, ok = root;
+    struct forward_sides named = {};
+    bool ok = root;
     static const char *const SIDES[] = {"source", "destination"};
     for (size_t i = 0; ok && i < 2; i++) {
         yyjson_mut_val *side = yyjson_mut_obj_get(root, SIDES[i]);
-        names_side |= side != nullptr;
+        named.any |= side != nullptr;
+        named.source |= i == 0 && yyjson_mut_is_str(yyjson_mut_obj_get(side, "endpoint_uri"));
         ok = !side || resolve_member(doc, side, self_uid);
     }
     char *text = ok ? yyjson_mut_write(doc, 0, ret_len) : nullptr;
     if (!text)
         return err_set(reterr, ERR_NO_MEMORY, "rocd is out of memory");
     *ret_text = text;
-    *ret_names_side = names_side;
+    *ret_named = named;
     return ERR_OK;
 }
 
@@ -277,20 +281,26 @@ static bool prepare_put(struct api_call *call, struct parts *parts) {
     return take_spec(call, &spec, parts) && add_grant(call, call->uid, generation, &spec, parts);
 }
 
-/* A grant goes with a patch that names a side: then it is a new command over the source. Others keep the one there is. */
+/* A grant goes with a patch that names a side: then it is a new command over the source. Others keep the one there is. The
+ * source must be named by the user then: what the owner says it is would be signed with the user's right otherwise. */
 static bool prepare_patch(struct api_call *call, struct parts *parts) {
     const struct api_request *request = call->request;
     const struct remote_stream *present = orchestrator_remote_stream(call->orchestrator, call->uid);
     struct err_info info = {};
     struct schema_errors errors = {};
     struct stream_spec spec;
-    bool names_side = false;
+    struct forward_sides named = {};
     enum err err = forward_resolve_patch(request->body, request->body_len, orchestrator_self(call->orchestrator)->uid,
-                                         &parts->body, &parts->body_len, &names_side, &info);
-    if (!err && names_side && present) {
+                                         &parts->body, &parts->body_len, &named, &info);
+    if (!err && named.any && present) {
         err = read_spec(present, &spec, &info);
         if (!err)
             err = schema_patch_text(&stream_spec_schema, parts->body, parts->body_len, 0, &spec, &errors, &info);
+        if (!err && spec.source.connection_type == CONNECTION_TYPE_ENDPOINT && !named.source)
+            err =
+                err_set_at(&info, ERR_INVALID, "/source/endpoint_uri",
+                           "say what source is meant, too: with a change of a stream's sides this peer signs that its "
+                           "source may be heard there, and the stream belongs to another");
         if (!err)
             return add_grant(call, call->uid, present->object.generation + 1, &spec, parts);
     }

@@ -17,7 +17,13 @@
 void forward_call(struct api_call *call, const char *owner);
 void forward_end_all(struct api *api);
 
+/* What a patch of a stream names. */
+struct forward_sides {
+    bool any;    /* has a member "source" or "destination" */
+    bool source; /* says which endpoint the source is */
+};
+
 /* The merge patch of a stream with the uid of `self` resolved in the URIs of its sides. The text is malloc'd.
- * *ret_names_side: it has a member "source" or "destination". ERR_MALFORMED, ERR_TOO_LARGE, ERR_NO_MEMORY. */
+ * ERR_MALFORMED, ERR_TOO_LARGE, ERR_NO_MEMORY. */
 enum err forward_resolve_patch(const char *body, size_t len, const char *self_uid, char **ret_text, size_t *ret_len,
-                               bool *ret_names_side, struct err_info *reterr);
+                               struct forward_sides *ret_named, struct err_info *reterr);

@@ -150,12 +150,12 @@ void api_patch_stream(struct api_call *call) {
     const struct api_request *request = call->request;
     _cleanup_(freep) char *unused = nullptr;
     size_t len;
-    bool names_side = false;
+    struct forward_sides named = {};
     struct err_info info = {};
-    if (forward_resolve_patch(request->body, request->body_len, "", &unused, &len, &names_side, &info) != ERR_OK)
+    if (forward_resolve_patch(request->body, request->body_len, "", &unused, &len, &named, &info) != ERR_OK)
         call_problem(call, &info, nullptr);
     else
-        put(call, call->uid, present, &spec, names_side, present->generation, 200);
+        put(call, call->uid, present, &spec, named.any, present->generation, 200);
 }
 
 void api_delete_stream(struct api_call *call) {
