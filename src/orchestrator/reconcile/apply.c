@@ -114,6 +114,10 @@ void apply_add_link_take(struct run_end *end, struct path *path, const struct ga
         return;
     }
     end->link = engine_add_link_take(r->engine, node->id, &config, path, on_link_added, end);
+    if (!end->link) {
+        struct err_info info = {.code = ERR_NO_MEMORY, .message = "There is no memory for the sound path."};
+        apply_end_failed(end, "PathFailed", &info);
+    }
 }
 
 static void open_internal_receiver(struct run *run) {
