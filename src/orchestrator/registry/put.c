@@ -267,10 +267,16 @@ static enum err check_stream(const struct registry *registry, const char *uid, c
 
 /* What another peer's endpoint shall give needs the signature of who wants it. A writer who brings none is one of ours. */
 static enum err choose_grant(const struct registry *registry, const struct change *change,
-                             const struct stream_sides *sides, const struct grant *given, struct grant *own,
-                             const struct grant **ret, struct err_info *reterr) {
+                             const struct stream_entry *present, const struct stream_sides *sides,
+                             const struct grant *given, struct grant *own, const struct grant **ret,
+                             struct err_info *reterr) {
     *ret = given;
     if (!sides->source.is_remote)
+        return ERR_OK;
+    /* The grant that stands goes on, even one that is good for nothing any more: to switch such a stream off must not need
+     * the right that was lost. Whoever is asked for sound looks at it each time. */
+    if (given && present && present->object.has_grant &&
+        memcmp(given->signature, present->object.grant.signature, sizeof given->signature) == 0)
         return ERR_OK;
     const struct grants_case wanted = grants_case_of(change->uid, change->generation, sides, registry->self.uid);
     if (given)
@@ -316,7 +322,7 @@ enum err registry_put_stream(struct registry *registry, const char *uid, const s
         err = check_stream(registry, change.uid, &spec, &sides, reterr);
     struct grant own;
     if (!err)
-        err = choose_grant(registry, &change, &sides, grant, &own, &grant, reterr);
+        err = choose_grant(registry, &change, present, &sides, grant, &own, &grant, reterr);
     if (!err)
         err = stored_stream_encode(&spec, grant, &change.json, &change.len, reterr);
     if (!err)
