@@ -54,10 +54,6 @@ static void append_event(struct remote_peer *peer, enum event_type type, const c
     events_append_take(peer->remote->registry->events, type, peer->uid, uid, copy, len);
 }
 
-static bool is_claim(enum err err) {
-    return err == ERR_FORBIDDEN || err == ERR_LIMIT;
-}
-
 /* ---- objects ---- */
 
 static void object_free(struct remote_object *object) {
@@ -367,10 +363,10 @@ enum err remote_take_event(struct remote_peer *peer, const struct links_event *e
         err = take_removed(peer, type == EVENT_ENDPOINT_REMOVED ? THING_ENDPOINT : THING_STREAM, value, &info);
     else if (type == EVENT_PEER_ADDED || type == EVENT_PEER_UPDATED)
         err = take_peer(peer, value, &info);
-    if (is_claim(err))
-        remote_complain(peer, event->name, &info);
-    else if (err)
+    if (err == ERR_NO_MEMORY)
         return err_set(reterr, err, "%s cannot be read: %s", event->name, info.message);
+    if (err) /* it claims what is not its own, or is of a later version: as in a snapshot, the others go on */
+        remote_complain(peer, event->name, &info);
     return ERR_OK;
 }
 
