@@ -90,10 +90,19 @@ static void on_engine_event(void *arg, const struct engine_event *event) {
         orchestrator_on_engine_event(instance->orchestrator, event);
 }
 
+/* The line begins with the wall clock of the instance, which is of no use here. */
+static void write_log(void *arg, enum log_level, const char *line, size_t) {
+    const struct sim_instance *instance = arg;
+    const char *rest = strchr(line, ' ');
+    sim_trace(instance->world, "  %s |%s", instance->name, rest ? rest : line);
+}
+
 void sim_instance_start(struct sim_instance *instance) {
     struct sim_world *world = instance->world;
     struct err_info info = {};
     instance->n_starts++;
+    log_sink_init(&instance->sink, world->is_traced ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, write_log, instance);
+    struct log log = {&instance->sink, "links"};
     instance->monotonic_offset_ns = sim_random_below(&world->random, 1'000'000) * NS_PER_S; /* since it was booted */
     loop_sim_init(&instance->loop);
     instance->clock =
@@ -106,7 +115,8 @@ void sim_instance_start(struct sim_instance *instance) {
         fake_carrier_create(world->network, loop, instance->uid, &instance->roster, &instance->carrier, &info);
     uint64_t epoch;
     crypto_random(&epoch, sizeof epoch);
-    const struct links_config links = {.loop = loop,
+    const struct links_config links = {.log = log,
+                                       .loop = loop,
                                        .carrier = instance->carrier,
                                        .roster = &instance->roster,
                                        .own_uid = instance->uid,
@@ -115,7 +125,8 @@ void sim_instance_start(struct sim_instance *instance) {
                                        .seed = sim_random(&world->random)};
     if (!err)
         err = links_create(&links, &instance->links, &info);
-    const struct orchestrator_config orchestrator = {.loop = loop,
+    const struct orchestrator_config orchestrator = {.log = log,
+                                                     .loop = loop,
                                                      .store = instance->store,
                                                      .engine = sim_sound_engine(&instance->sound),
                                                      .host = &instance->sound.host,
@@ -187,6 +198,7 @@ void sim_instance_crash(struct sim_instance *instance) {
     instance->carrier->ops->close(instance->carrier);
     loop_sim_settle(&instance->loop);
     loop_sim_finish(&instance->loop);
+    log_sink_finish(&instance->sink);
     instance->api = nullptr;
     instance->orchestrator = nullptr;
     instance->links = nullptr;
@@ -283,6 +295,25 @@ void sim_world_run_until(struct sim_world *world, int64_t until_ns) {
 
 /* ---- life ---- */
 
+static void make_identity(struct sim_instance *instance) {
+    crypto_sign_key_make(&instance->key);
+    uid_reproducible(instance->uid, UID_TAG_PEER, instance->key.public_key, CRYPTO_PUBLIC_KEY_SIZE);
+    node_id_format(instance->node_id, instance->key.public_key);
+    char host[64];
+    fake_network_host(instance->uid, host);
+    struct err_info info = {};
+    if (path_address_resolve(host, 0, &instance->world->air.hosts[instance->index], &info) != ERR_OK)
+        give_up("an instance has no address", &info);
+}
+
+/* The made-up network has few addresses: once in some millions two uids have the same. */
+static bool shares_host(const struct sim_world *world, int index) {
+    for (int i = 0; i < index; i++)
+        if (path_address_same_host(&world->air.hosts[i], &world->air.hosts[index]))
+            return true;
+    return false;
+}
+
 void sim_world_init(struct sim_world *world, int n, uint64_t seed) {
     *world = (struct sim_world){.random = seed, .n = n, .now_ns = START_NS};
     seed_randomness(seed ^ 0x726f6364);
@@ -293,14 +324,9 @@ void sim_world_init(struct sim_world *world, int n, uint64_t seed) {
         instance->world = world;
         instance->index = i;
         snprintf(instance->name, sizeof instance->name, "%c", 'A' + i);
-        crypto_sign_key_make(&instance->key);
-        uid_reproducible(instance->uid, UID_TAG_PEER, instance->key.public_key, CRYPTO_PUBLIC_KEY_SIZE);
-        node_id_format(instance->node_id, instance->key.public_key);
-        char host[64];
-        fake_network_host(instance->uid, host);
-        struct err_info info = {};
-        if (path_address_resolve(host, 0, &world->air.hosts[i], &info) != ERR_OK)
-            give_up("an instance has no address", &info);
+        do
+            make_identity(instance);
+        while (shares_host(world, i));
         sim_disk_init(&instance->disk, sim_random(&world->random));
         instance->wall_offset_ns = sim_random_below(&world->random, 200) * NS_PER_S - 100 * NS_PER_S;
     }

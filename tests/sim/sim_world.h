@@ -37,6 +37,7 @@ struct sim_instance {
     /* while it runs */
     bool is_up;
     unsigned n_starts;
+    struct log_sink sink; /* its log is part of the trace */
     struct sim_clock {
         struct clock clock; /* first member */
         struct sim_instance *instance;
