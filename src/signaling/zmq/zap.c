@@ -42,7 +42,7 @@ static bool read_request(void *socket, struct zap_request *request) {
             request->is_sound = false;
         } else {
             struct zap_frame *frame = &request->frames[request->n++];
-            memcpy(frame->data, zmq_msg_data(&message), len);
+            zmq_message_copy_bytes(frame->data, &message, len);
             frame->data[len] = 0;
             frame->len = len;
         }

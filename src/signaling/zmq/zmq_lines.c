@@ -27,108 +27,84 @@ void zmq_line_tell(struct zmq_line *line, enum carrier_line which, bool is_up, e
     c->handler->line(c->arg, line->member->uid, which, is_up, is_up ? nullptr : &info);
 }
 
-static bool route_is(const struct zmq_route *route, const void *id, size_t len) {
-    return len > 0 && route->len == len && memcmp(route->id, id, len) == 0;
+static bool route_is(const struct zmq_route *route, const struct zmq_route *other) {
+    return route->len > 0 && route->len == other->len && memcmp(route->id, other->id, route->len) == 0;
 }
 
 /* ---- messages ---- */
 
-struct incoming {
-    zmq_msg_t route, body;
-};
-
-/* One message of two frames; what has more or fewer is no frame of ours and is dropped whole. false: nothing there. */
-static bool receive(void *socket, struct incoming *in, bool *ret_is_sound) {
-    zmq_msg_init(&in->route);
-    zmq_msg_init(&in->body);
-    *ret_is_sound = false;
-    if (zmq_msg_recv(&in->route, socket, ZMQ_DONTWAIT) < 0)
-        return false;
-    if (!zmq_msg_more(&in->route) || zmq_msg_recv(&in->body, socket, ZMQ_DONTWAIT) < 0)
-        return true;
-    *ret_is_sound = !zmq_msg_more(&in->body);
-    for (bool more = !*ret_is_sound; more;) {
-        zmq_msg_t rest;
-        zmq_msg_init(&rest);
-        more = zmq_msg_recv(&rest, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&rest);
-        zmq_msg_close(&rest);
-    }
-    return true;
+static void note_host(char host[static 64], struct zmq_message *message) {
+    if (*host)
+        return;
+    char address[64];
+    zmq_message_property(message, "Peer-Address", address, sizeof address);
+    snprintf(host, 64, "%s", strncmp(address, "::ffff:", 7) == 0 ? address + 7 : address);
 }
 
-static void incoming_close(struct incoming *in) {
-    zmq_msg_close(&in->route);
-    zmq_msg_close(&in->body);
-}
-
-static void note_host(char host[static 64], zmq_msg_t *message) {
-    const char *address = *host ? nullptr : zmq_msg_gets(message, "Peer-Address");
-    if (address)
-        snprintf(host, 64, "%s", strncmp(address, "::ffff:", 7) == 0 ? address + 7 : address);
-}
-
-static void accept_connection(struct zmq_line *line, struct incoming *in) {
+static void accept_connection(struct zmq_line *line, struct zmq_message *message) {
     struct zmq_accepted *accepted = &line->accepted;
     if (accepted->is_up) {
         accepted->is_up = false;
         accepted->former = accepted->route;
         zmq_line_tell(line, CARRIER_ACCEPTED, false, ERR_UNAVAILABLE, "the peer has called anew");
     }
-    accepted->route.len = zmq_msg_size(&in->route);
-    memcpy(accepted->route.id, zmq_msg_data(&in->route), accepted->route.len);
-    accepted->fd = zmq_msg_get(&in->body, ZMQ_SRCFD);
+    accepted->route = message->route;
+    accepted->fd = zmq_message_fd(message);
     *accepted->host = 0;
-    note_host(accepted->host, &in->body);
+    note_host(accepted->host, message);
     accepted->is_up = true;
     zmq_line_tell(line, CARRIER_ACCEPTED, true, ERR_OK, nullptr);
 }
 
-static void take_accepted(struct zmq_line *line, struct incoming *in) {
+static void take_accepted(struct zmq_line *line, struct zmq_message *message) {
     struct zmq_carrier *c = line->carrier;
-    const void *id = zmq_msg_data(&in->route);
-    size_t len = zmq_msg_size(&in->route);
-    if (len == 0 || len > ZMQ_ROUTE_MAX || route_is(&line->accepted.former, id, len))
+    const struct zmq_route *route = &message->route;
+    if (route->len == 0 || route_is(&line->accepted.former, route))
         return;
-    if (!line->accepted.is_up || !route_is(&line->accepted.route, id, len))
-        accept_connection(line, in);
+    if (!line->accepted.is_up || !route_is(&line->accepted.route, route))
+        accept_connection(line, message);
     if (line->accepted.is_up) /* whoever was told of it may have hung up */
-        c->handler->frame(c->arg, line->member->uid, CARRIER_ACCEPTED, zmq_msg_data(&in->body),
-                          zmq_msg_size(&in->body));
+        c->handler->frame(c->arg, line->member->uid, CARRIER_ACCEPTED, message->body, message->len);
 }
 
 bool zmq_read_server(struct zmq_carrier *c) {
-    struct incoming in;
-    bool is_sound;
-    bool has_come = receive(c->handles[ZMQ_ROLE_SERVER].socket, &in, &is_sound);
-    const char *user = is_sound ? zmq_msg_gets(&in.body, "User-Id") : nullptr;
-    struct zmq_line *line = user ? zmq_line_find(c, user) : nullptr;
+    struct zmq_message message;
+    if (!zmq_message_receive(c->handles[ZMQ_ROLE_SERVER].socket, &message))
+        return false;
+    char user[UID_SIZE + 1] = "";
+    if (message.is_sound)
+        zmq_message_property(&message, "User-Id", user, sizeof user);
+    struct zmq_line *line = *user ? zmq_line_find(c, user) : nullptr;
     if (line)
-        take_accepted(line, &in);
-    incoming_close(&in);
-    return has_come;
+        take_accepted(line, &message);
+    zmq_message_close(&message);
+    return true;
+}
+
+static void take_dialed(struct zmq_line *line, struct zmq_message *message) {
+    struct zmq_carrier *c = line->carrier;
+    note_host(line->dialed.host, message);
+    /* The monitor may be a moment behind the messages. */
+    if (!line->dialed.is_up) {
+        line->dialed.is_up = true;
+        zmq_line_tell(line, CARRIER_DIALED, true, ERR_OK, nullptr);
+    }
+    if (line->dialed.is_up)
+        c->handler->frame(c->arg, line->member->uid, CARRIER_DIALED, message->body, message->len);
 }
 
 bool zmq_read_client(struct zmq_carrier *c) {
-    struct incoming in;
-    bool is_sound;
-    bool has_come = receive(c->handles[ZMQ_ROLE_CLIENT].socket, &in, &is_sound);
-    size_t len = zmq_msg_size(&in.route);
+    struct zmq_message message;
+    if (!zmq_message_receive(c->handles[ZMQ_ROLE_CLIENT].socket, &message))
+        return false;
     char uid[UID_SIZE] = "";
-    if (is_sound && len > UID_LEN)
-        memcpy(uid, zmq_msg_data(&in.route), UID_LEN);
+    if (message.is_sound && message.route.len > UID_LEN)
+        memcpy(uid, message.route.id, UID_LEN);
     struct zmq_line *line = *uid ? zmq_line_find(c, uid) : nullptr;
-    if (line && route_is(&line->dialed.route, zmq_msg_data(&in.route), len)) {
-        note_host(line->dialed.host, &in.body);
-        /* The monitor may be a moment behind the messages. */
-        if (!line->dialed.is_up) {
-            line->dialed.is_up = true;
-            zmq_line_tell(line, CARRIER_DIALED, true, ERR_OK, nullptr);
-        }
-        if (line->dialed.is_up)
-            c->handler->frame(c->arg, uid, CARRIER_DIALED, zmq_msg_data(&in.body), zmq_msg_size(&in.body));
-    }
-    incoming_close(&in);
-    return has_come;
+    if (line && route_is(&line->dialed.route, &message.route))
+        take_dialed(line, &message);
+    zmq_message_close(&message);
+    return true;
 }
 
 /* ---- monitors ---- */
@@ -141,19 +117,17 @@ struct monitor_event {
 
 /* Two frames: event (2 bytes) and value (4), in the byte order of the machine; the endpoint. */
 static bool read_event(void *socket, struct monitor_event *ret) {
-    struct incoming in;
-    bool is_sound;
-    bool has_come = receive(socket, &in, &is_sound);
+    struct zmq_message message;
     *ret = (struct monitor_event){};
-    if (is_sound && zmq_msg_size(&in.route) == sizeof ret->event + sizeof ret->value) {
-        const char *data = zmq_msg_data(&in.route);
-        memcpy(&ret->event, data, sizeof ret->event);
-        memcpy(&ret->value, data + sizeof ret->event, sizeof ret->value);
-        snprintf(ret->address, sizeof ret->address, "%.*s", (int)zmq_msg_size(&in.body),
-                 (const char *)zmq_msg_data(&in.body));
+    if (!zmq_message_receive(socket, &message))
+        return false;
+    if (message.is_sound && message.route.len == sizeof ret->event + sizeof ret->value) {
+        memcpy(&ret->event, message.route.id, sizeof ret->event);
+        memcpy(&ret->value, message.route.id + sizeof ret->event, sizeof ret->value);
+        snprintf(ret->address, sizeof ret->address, "%.*s", (int)message.len, (const char *)message.body);
     }
-    incoming_close(&in);
-    return has_come;
+    zmq_message_close(&message);
+    return true;
 }
 
 bool zmq_read_server_monitor(struct zmq_carrier *c) {

@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "model/roster.h"
 #include "signaling/zmq/zmq_carrier.h"
+#include "signaling/zmq/zmq_message.h"
 
 /*
  * The inside of the ZeroMQ carrier: sockets in the core's loop, the ZAP handler, the monitors and the lines.
@@ -32,13 +33,6 @@ struct zmq_handle {
     void *socket; /* nullptr: closed */
     uv_poll_t poll;
     bool is_polled;
-};
-
-constexpr size_t ZMQ_ROUTE_MAX = 64; /* bytes of a routing id */
-
-struct zmq_route {
-    uint8_t id[ZMQ_ROUTE_MAX];
-    size_t len; /* 0: none */
 };
 
 /* The connection that they made. */
