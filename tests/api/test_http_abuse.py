@@ -5,6 +5,7 @@
 against it and against a real rocd."""
 import concurrent.futures
 import json
+import contextlib
 import os
 import re
 import resource
@@ -416,7 +417,10 @@ def sockets_of(server):
     """Established connections on the server's port, as the server's side has them."""
     with open('/proc/net/tcp') as f:
         mine = f':{server.port:04X} '
-        fds = {os.readlink(f'/proc/{server.process.pid}/fd/{fd}') for fd in os.listdir(f'/proc/{server.process.pid}/fd')}
+        fds = set()
+        for fd in os.listdir(f'/proc/{server.process.pid}/fd'):
+            with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+                fds.add(os.readlink(f'/proc/{server.process.pid}/fd/{fd}'))
         return [line for line in f if mine in line.split(' ', 6)[4] + ' ' + line.split()[1] + ' '
                 and f'socket:[{line.split()[9]}]' in fds and line.split()[3] != '0A']
 
