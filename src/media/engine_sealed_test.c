@@ -45,6 +45,7 @@ struct rig {
     int fd; /* the relay's, which both take for the other */
     union path_address own, sender_address, receiver_address;
     enum trick trick;
+    uint8_t back_id[4]; /* link id of what goes to the sender; all 0 until the first report has come by */
     struct datagram *kept; /* owned: all that came by */
     size_t n_kept;
     struct datagram held[8];
@@ -193,7 +194,7 @@ static void relay_pass(struct rig *rig, const struct datagram *datagram) {
         break;
     case REFLECT:
         relay_throw(rig, datagram, !to_receiver);
-        memcpy(other.data + 1, rig->kept[draw(rig, (uint32_t)rig->n_kept)].data + 1, 4);
+        memcpy(other.data + 1, rig->back_id, sizeof rig->back_id); /* as if it were meant so */
         relay_throw(rig, &other, !to_receiver);
         break;
     case REPLAY:
@@ -227,6 +228,8 @@ static void relay_work(struct rig *rig) {
         assert_true(len > 0);
         datagram->len = (size_t)len;
         datagram->to_receiver = path_address_equal(&from, &rig->sender_address);
+        if (!datagram->to_receiver)
+            memcpy(rig->back_id, datagram->data + 1, sizeof rig->back_id);
         relay_pass(rig, datagram);
         UNTIL(counters_of(rig->to).received == rig->n_to_receiver &&
               counters_of(rig->from).received == rig->n_to_sender);
