@@ -13,7 +13,8 @@ struct loop;
 
 /*
  * The driver vtable: where endpoints come from. A driver is one const struct, listed in audio/registry.c. Built-in ones
- * (tone, null, file) make endpoints on request; PipeWire and ALSA will also find devices by themselves.
+ * (tone, null, file, bus) make endpoints on request; others also find devices by themselves and tell a watcher of them
+ * (`watch`), or keep virtual devices up that programs see (`expose`).
  *
  * An endpoint in use is an `audio_stream`: a source of frames (input) or a place for them (output), in the endpoint's
  * own rate and channel count. Frames are interleaved 32-bit floats, native endian, full scale ±1.
@@ -24,13 +25,17 @@ struct audio_format {
     uint32_t n_channels;
 };
 
-enum audio_direction { AUDIO_INPUT, AUDIO_OUTPUT }; /* the stream's view: an input is read, an output is written */
+/* The stream's view: an input is read, an output is written. A bus is both: what is written into it can be read. */
+enum audio_direction { AUDIO_INPUT, AUDIO_OUTPUT, AUDIO_DUPLEX };
 
 /* Who decides when frames move. */
 enum audio_clock {
-    AUDIO_CLOCK_TICKED, /* the media scheduler asks for as many frames as time has passed */
-    AUDIO_CLOCK_DEVICE, /* a device callback moves frames through a ring and wakes the media thread (issue: devices) */
+    AUDIO_CLOCK_TICKED, /* the media thread moves as many frames as time has passed */
+    AUDIO_CLOCK_DEVICE, /* the device's own callback moves frames to or from a ring; `due` says how many wait there */
 };
+
+/* Answer of `due`: the device stands still (suspended, unplugged, nobody listens) and gives no clock. */
+constexpr ptrdiff_t AUDIO_STANDS_STILL = -1;
 
 enum audio_state {
     AUDIO_RUNNING,
@@ -53,6 +58,13 @@ struct audio_stream_ops {
     size_t (*read)(struct audio_stream *stream, float *frames, size_t n);
     /* Media thread; same rules. Takes n frames; returns how many it could keep. Outputs only. */
     size_t (*write)(struct audio_stream *stream, const float *frames, size_t n);
+    /* Media thread; same rules. AUDIO_CLOCK_DEVICE only: how many frames the input has now, or the output wants now (so
+     * many that its ring holds what the next callbacks will take, and no more), or AUDIO_STANDS_STILL. */
+    ptrdiff_t (*due)(struct audio_stream *stream);
+    /* How long a frame takes between the ring and the air, ring included; -1: not known. Any thread. Optional. */
+    int64_t (*latency_ns)(const struct audio_stream *stream);
+    /* Times the device's callback found too few frames, or no room, since the start. Any thread. Optional. */
+    uint64_t (*xruns)(const struct audio_stream *stream);
     enum audio_state (*state)(const struct audio_stream *stream);
     /* Position in the file in frames of its own rate, or -1 where that means nothing. Optional (nullptr). */
     int64_t (*position_frames)(const struct audio_stream *stream);
@@ -69,6 +81,36 @@ struct audio_host {
     struct loop *loop;
     const char *media_dir; /* where file endpoints live; nullptr: none configured */
     bool inline_io;        /* tests on virtual time: files are read and written inside read/write, without a thread */
+};
+
+/* What is to be opened. */
+struct audio_endpoint {
+    const char *uid;
+    const struct endpoint_spec *spec;
+};
+
+/* Something that a driver has found, or a virtual device that it keeps up. Borrowed for the time of the call. */
+struct audio_device {
+    const char *uid;          /* nullptr: found; else the endpoint that was exposed */
+    const char *system_name;  /* what never changes of it: the endpoint's uid is made of it; at most 255 bytes */
+    const char *display_name; /* UTF-8, for people */
+    int kind;                 /* enum endpoint_kind */
+    enum audio_direction direction;
+    struct audio_format format; /* 0: not known */
+    bool is_default;            /* the system's choice for its direction */
+    bool has_volume;
+    double volume; /* the cubic scale that mixers show: 1 is 0 dB, gain = volume³ */
+    bool is_muted;
+    struct err_info failure; /* ERR_OK: usable */
+};
+
+/* Who is told. Core thread, never from inside a call of the driver. */
+struct audio_watcher {
+    void (*device)(void *arg, const struct audio_device *device); /* new, or something of it has changed */
+    /* `uid` or `system_name` as above. An exposed one was removed by somebody else: `failure` says how. */
+    void (*device_gone)(void *arg, const struct audio_device *device);
+    /* The driver as a whole: ERR_OK, or why it is of no use now; then its devices have been told to be gone. */
+    void (*driver)(void *arg, const struct err_info *failure);
 };
 
 struct audio_driver_state; /* each driver's own */
@@ -94,13 +136,27 @@ struct audio_driver {
 
     /* Worker thread; may block. ERR_NOT_FOUND: the file (device) is missing: the stream waits for it. Other errors
      * say why, and the stream is tried again with growing pauses. */
-    enum err (*open)(struct audio_driver_state *state, const struct audio_host *host, const struct endpoint_spec *spec,
-                     struct audio_stream **ret, struct err_info *reterr);
+    enum err (*open)(struct audio_driver_state *state, const struct audio_host *host,
+                     const struct audio_endpoint *endpoint, struct audio_stream **ret, struct err_info *reterr);
 
     /* Worker thread; may block: could it be opened now? ERR_OK, or what open would say. Used for the endpoint's
-     * status, without side effects. Optional: nullptr means always. */
+     * status, without side effects. Optional: nullptr means always, or that the watcher is told. */
     enum err (*available)(struct audio_driver_state *state, const struct audio_host *host,
-                          const struct endpoint_spec *spec, struct err_info *reterr);
+                          const struct audio_endpoint *endpoint, struct err_info *reterr);
+
+    /* ---- drivers that find devices by themselves; all on the core thread, without waiting ---- */
+
+    /* From now on until `destroy` the watcher is told of what there is. */
+    void (*watch)(struct audio_driver_state *state, const struct audio_watcher *watcher, void *arg);
+
+    /* Wishes for a device that is there; nullptr leaves a value as it is. What comes of it the watcher is told. */
+    void (*set_volume)(struct audio_driver_state *state, const char *system_name, const double *volume,
+                       const bool *is_muted);
+
+    /* Keeps a virtual device up from now on, whatever becomes of the sound server, or brings the one of this uid up to
+     * date. The spec is copied. */
+    void (*expose)(struct audio_driver_state *state, const struct audio_endpoint *endpoint);
+    void (*withdraw)(struct audio_driver_state *state, const char *uid);
 };
 
 /* Every driver of this build, nullptr-terminated (audio/registry.c). */

@@ -3,12 +3,22 @@
 
 #include "audio/builtin/builtin.h"
 #include "audio/driver.h"
+#ifdef ROCD_HAVE_PIPEWIRE
+#include "audio/pipewire/pipewire.h"
+#endif
+#ifdef ROCD_HAVE_ALSA
+#include "audio/miniaudio/miniaudio_driver.h"
+#endif
 
+/* Those that find devices come first: they are listed so. */
 const struct audio_driver *const audio_drivers[] = {
-    &audio_driver_file,
-    &audio_driver_tone,
-    &audio_driver_null,
-    nullptr,
+#ifdef ROCD_HAVE_PIPEWIRE
+    &audio_driver_pipewire,
+#endif
+#ifdef ROCD_HAVE_ALSA
+    &audio_driver_alsa,
+#endif
+    &audio_driver_file,     &audio_driver_tone, &audio_driver_null, nullptr,
 };
 
 const struct audio_driver *audio_driver_for_kind(int endpoint_kind) {

@@ -1,23 +1,35 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "audio/builtin/builtin.h"
+#include "audio/spec.h"
 
-enum err builtin_check_members(const struct endpoint_spec *spec, struct err_info *reterr) {
+constexpr uint32_t VIRTUAL = 1u << ENDPOINT_KIND_VIRTUAL_SPEAKER | 1u << ENDPOINT_KIND_VIRTUAL_MICROPHONE;
+constexpr uint32_t FOUND = 1u << ENDPOINT_KIND_DEVICE | 1u << ENDPOINT_KIND_DEFAULT;
+
+enum err audio_spec_check_members(const struct endpoint_spec *spec, struct err_info *reterr) {
     const struct {
         const char *pointer;
-        enum presence presence;
-        enum endpoint_kind kind;
+        bool is_given;
+        uint32_t kinds;
     } members[] = {
-        {"/file", spec->has_file, ENDPOINT_KIND_FILE},
-        {"/tone", spec->has_tone, ENDPOINT_KIND_TONE},
-        {"/null", spec->has_null, ENDPOINT_KIND_NULL},
+        {"/file", spec->has_file == PRESENCE_VALUE, 1u << ENDPOINT_KIND_FILE},
+        {"/tone", spec->has_tone == PRESENCE_VALUE, 1u << ENDPOINT_KIND_TONE},
+        {"/null", spec->has_null == PRESENCE_VALUE, 1u << ENDPOINT_KIND_NULL},
+        {"/bus", spec->has_bus == PRESENCE_VALUE, 1u << ENDPOINT_KIND_BUS},
+        {"/virtual", spec->has_virtual == PRESENCE_VALUE, VIRTUAL},
+        {"/device", spec->has_device == PRESENCE_VALUE, FOUND},
+        {"/volume", spec->has_volume == PRESENCE_VALUE, FOUND | VIRTUAL},
+        {"/muted", spec->has_muted == PRESENCE_VALUE, FOUND | VIRTUAL},
     };
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
-        if (members[i].presence == PRESENCE_VALUE && members[i].kind != spec->kind)
+        if (members[i].is_given && !(members[i].kinds & 1u << spec->kind))
             return err_set_at(reterr, ERR_INVALID, members[i].pointer, "'%s' is not for an endpoint of kind '%s'",
                               members[i].pointer + 1, endpoint_kind_name(spec->kind));
     return ERR_OK;
 }
 
-struct audio_format builtin_format(const struct endpoint_spec *spec) {
+struct audio_format audio_spec_format(const struct endpoint_spec *spec) {
     return (struct audio_format){.rate_hz = (uint32_t)spec->rate_hz, .n_channels = (uint32_t)spec->channels};
+}
+
+bool audio_spec_is_device(const struct endpoint_spec *spec) {
+    return (FOUND | VIRTUAL) & 1u << spec->kind;
 }

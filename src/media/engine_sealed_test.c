@@ -45,7 +45,7 @@ struct rig {
     int fd; /* the relay's, which both take for the other */
     union path_address own, sender_address, receiver_address;
     enum trick trick;
-    uint8_t back_id[4]; /* link id of what goes to the sender; all 0 until the first report has come by */
+    uint8_t back_id[4];    /* link id of what goes to the sender; all 0 until the first report has come by */
     struct datagram *kept; /* owned: all that came by */
     size_t n_kept;
     struct datagram held[8];

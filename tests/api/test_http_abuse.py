@@ -4,8 +4,8 @@
 `server` is http-test-server: the server alone over a fake api, where answers come late and events on demand. The probes run
 against it and against a real rocd."""
 import concurrent.futures
-import json
 import contextlib
+import json
 import os
 import re
 import resource

@@ -57,7 +57,7 @@ static enum audio_direction direction_of(const struct endpoint_spec *spec) {
     return AUDIO_INPUT;
 }
 
-static enum err open_stream(struct audio_driver_state *, const struct audio_host *host, const struct endpoint_spec *,
+static enum err open_stream(struct audio_driver_state *, const struct audio_host *host, const struct audio_endpoint *,
                             struct audio_stream **ret, struct err_info *) {
     static const struct audio_stream_ops OPS = {.state = stream_state, .close = stream_close};
     struct sim_stream *stream = calloc(1, sizeof *stream);

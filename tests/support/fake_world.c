@@ -46,21 +46,21 @@ static enum audio_direction fake_direction(const struct endpoint_spec *spec) {
     return AUDIO_INPUT;
 }
 
-static enum err file_available(struct audio_driver_state *, const struct audio_host *, const struct endpoint_spec *spec,
-                               struct err_info *reterr) {
+static enum err file_available(struct audio_driver_state *, const struct audio_host *,
+                               const struct audio_endpoint *endpoint, struct err_info *reterr) {
     if (the_world->file_error == ERR_OK)
         return ERR_OK;
-    return err_set(reterr, the_world->file_error, "the file '%s' does not please the test", spec->file.name);
+    return err_set(reterr, the_world->file_error, "the file '%s' does not please the test", endpoint->spec->file.name);
 }
 
 static enum err fake_open(struct audio_driver_state *state, const struct audio_host *host,
-                          const struct endpoint_spec *spec, struct audio_stream **ret, struct err_info *reterr) {
+                          const struct audio_endpoint *endpoint, struct audio_stream **ret, struct err_info *reterr) {
     static const struct audio_stream_ops OPS = {.state = stream_state, .close = stream_close};
     enum err err = ERR_OK;
     if (the_world->open_error != ERR_OK)
         err = err_set(reterr, the_world->open_error, "the test does not let it open");
-    else if (spec->kind == ENDPOINT_KIND_FILE)
-        err = file_available(state, host, spec, reterr);
+    else if (endpoint->spec->kind == ENDPOINT_KIND_FILE)
+        err = file_available(state, host, endpoint, reterr);
     if (err)
         return err;
     struct audio_stream *stream = calloc(1, sizeof *stream);

@@ -9,6 +9,7 @@
 
 #include "audio/builtin/builtin.h"
 #include "audio/builtin/file_name.h"
+#include "audio/spec.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/ring.h"
@@ -232,7 +233,7 @@ static SF_INFO record_info(const struct endpoint_spec *spec, size_t format) {
 }
 
 static enum err file_check(const struct endpoint_spec *spec, struct err_info *reterr) {
-    enum err e = builtin_check_members(spec, reterr);
+    enum err e = audio_spec_check_members(spec, reterr);
     if (e != ERR_OK)
         return e;
     if (spec->has_file != PRESENCE_VALUE)
@@ -313,7 +314,7 @@ static enum err open_record(struct file *f, const struct audio_host *host, const
         return err_set(reterr, ERR_IO, "'%s' cannot be recorded into: %s", spec->file.name, sf_strerror(nullptr));
     f->recording = true;
     f->as_shorts = FORMATS[format].as_shorts;
-    f->stream.format = builtin_format(spec);
+    f->stream.format = audio_spec_format(spec);
     return ERR_OK;
 }
 
@@ -337,8 +338,9 @@ static enum err start(struct file *f, struct err_info *reterr) {
     return ERR_OK;
 }
 
-static enum err file_open(struct audio_driver_state *, const struct audio_host *host, const struct endpoint_spec *spec,
-                          struct audio_stream **ret, struct err_info *reterr) {
+static enum err file_open(struct audio_driver_state *, const struct audio_host *host,
+                          const struct audio_endpoint *endpoint, struct audio_stream **ret, struct err_info *reterr) {
+    const struct endpoint_spec *spec = endpoint->spec;
     struct err_info info = {};
     struct file *f = calloc(1, sizeof *f);
     if (!f)
@@ -361,7 +363,8 @@ static enum err file_open(struct audio_driver_state *, const struct audio_host *
 
 /* Playing: is the file there? Recording: is the directory? */
 static enum err file_available(struct audio_driver_state *, const struct audio_host *host,
-                               const struct endpoint_spec *spec, struct err_info *reterr) {
+                               const struct audio_endpoint *endpoint, struct err_info *reterr) {
+    const struct endpoint_spec *spec = endpoint->spec;
     if (is_recording(spec))
         return file_name_can_create(host->media_dir, spec->file.name, reterr);
     _cleanup_(closep) int fd = -1;

@@ -58,7 +58,7 @@ static struct audio_stream *open_ok(const struct place *p, const struct endpoint
     struct audio_stream *stream = nullptr;
     const struct audio_driver *driver = audio_driver_for_kind((int)spec->kind);
     assert_int_equal(driver->check(spec, &info), ERR_OK);
-    if (driver->open(nullptr, &p->host, spec, &stream, &info) != ERR_OK)
+    if (driver->open(nullptr, &p->host, &(struct audio_endpoint){"", spec}, &stream, &info) != ERR_OK)
         fail_msg("%s: %s", spec->file.name, info.message);
     return stream;
 }
@@ -66,7 +66,8 @@ static struct audio_stream *open_ok(const struct place *p, const struct endpoint
 static enum err open_error(const struct place *p, const struct endpoint_spec *spec) {
     struct err_info info = {};
     struct audio_stream *stream = nullptr;
-    enum err e = audio_driver_for_kind((int)spec->kind)->open(nullptr, &p->host, spec, &stream, &info);
+    enum err e = audio_driver_for_kind((int)spec->kind)
+                     ->open(nullptr, &p->host, &(struct audio_endpoint){"", spec}, &stream, &info);
     assert_null(stream);
     assert_true(e != ERR_OK && info.message[0]);
     return e;
@@ -230,7 +231,8 @@ static void tones_are_what_they_say(void **) {
     spec.tone.frequency_hz = 1000;
     spec.tone.level_dbfs = -6;
     struct audio_stream *s = nullptr;
-    assert_int_equal(audio_driver_by_name("tone")->open(nullptr, nullptr, &spec, &s, nullptr), ERR_OK);
+    assert_int_equal(
+        audio_driver_by_name("tone")->open(nullptr, nullptr, &(struct audio_endpoint){"", &spec}, &s, nullptr), ERR_OK);
     static float frames[48000 * 2];
     for (size_t done = 0, n = 1; done < 48000; done += n, n = n % 700 + 13) {
         n = n < 48000 - done ? n : 48000 - done;

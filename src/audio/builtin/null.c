@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "audio/builtin/builtin.h"
+#include "audio/spec.h"
 
 /* Swallows what it is given, or gives silence: for tests, and to keep a stream running without a device. */
 
@@ -27,7 +28,7 @@ static const struct audio_stream_ops null_input_ops = {.read = null_read, .state
 static const struct audio_stream_ops null_output_ops = {.write = null_write, .state = null_state, .close = null_close};
 
 static enum err null_check(const struct endpoint_spec *spec, struct err_info *reterr) {
-    return builtin_check_members(spec, reterr);
+    return audio_spec_check_members(spec, reterr);
 }
 
 static enum audio_direction null_direction(const struct endpoint_spec *spec) {
@@ -36,13 +37,13 @@ static enum audio_direction null_direction(const struct endpoint_spec *spec) {
     return AUDIO_OUTPUT;
 }
 
-static enum err null_open(struct audio_driver_state *, const struct audio_host *, const struct endpoint_spec *spec,
+static enum err null_open(struct audio_driver_state *, const struct audio_host *, const struct audio_endpoint *endpoint,
                           struct audio_stream **ret, struct err_info *reterr) {
     struct audio_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return err_set(reterr, ERR_NO_MEMORY, "no memory for a null endpoint");
-    stream->ops = null_direction(spec) == AUDIO_INPUT ? &null_input_ops : &null_output_ops;
-    stream->format = builtin_format(spec);
+    stream->ops = null_direction(endpoint->spec) == AUDIO_INPUT ? &null_input_ops : &null_output_ops;
+    stream->format = audio_spec_format(endpoint->spec);
     stream->clock = AUDIO_CLOCK_TICKED;
     *ret = stream;
     return ERR_OK;

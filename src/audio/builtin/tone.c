@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audio/builtin/builtin.h"
+#include "audio/spec.h"
 
 /*
  * Signals that rocd makes itself. All are functions of the frame number, so that the same spec gives the same samples
@@ -110,7 +111,7 @@ static void tone_spec(const struct endpoint_spec *spec, struct endpoint_tone *re
 }
 
 static enum err tone_check(const struct endpoint_spec *spec, struct err_info *reterr) {
-    enum err e = builtin_check_members(spec, reterr);
+    enum err e = audio_spec_check_members(spec, reterr);
     if (e)
         return e;
     struct endpoint_tone tone;
@@ -126,12 +127,13 @@ static enum audio_direction tone_direction(const struct endpoint_spec *) {
     return AUDIO_INPUT;
 }
 
-static enum err tone_open(struct audio_driver_state *, const struct audio_host *, const struct endpoint_spec *spec,
+static enum err tone_open(struct audio_driver_state *, const struct audio_host *, const struct audio_endpoint *endpoint,
                           struct audio_stream **ret, struct err_info *reterr) {
+    const struct endpoint_spec *spec = endpoint->spec;
     struct tone *tone = calloc(1, sizeof *tone);
     if (!tone)
         return err_set(reterr, ERR_NO_MEMORY, "no memory for a tone endpoint");
-    tone->stream = (struct audio_stream){&tone_ops, builtin_format(spec), AUDIO_CLOCK_TICKED};
+    tone->stream = (struct audio_stream){&tone_ops, audio_spec_format(spec), AUDIO_CLOCK_TICKED};
     tone_spec(spec, &tone->spec);
     tone->peak = tone->spec.level_dbfs <= -120 ? 0 : (float)pow(10, tone->spec.level_dbfs / 20);
     tone->interval_frames = (uint64_t)llround(tone->spec.interval_ms * spec->rate_hz / 1000);

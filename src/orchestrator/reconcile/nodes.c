@@ -107,7 +107,8 @@ static void close_unused(struct node *node) {
 static void open_work(void *arg) {
     struct node *node = arg;
     node->failure.code = node->driver->driver->open(node->driver->state, node->reconcile->registry->drivers->host,
-                                                    &node->spec, &node->stream, &node->failure);
+                                                    &(struct audio_endpoint){node->endpoint_uid, &node->spec},
+                                                    &node->stream, &node->failure);
 }
 
 static void open_done(void *arg) {

@@ -96,7 +96,8 @@ struct probe_job {
 
 static void probe_work(void *arg) {
     struct probe_job *job = arg;
-    job->answer.code = job->driver->driver->available(job->driver->state, job->host, &job->spec, &job->answer);
+    job->answer.code = job->driver->driver->available(job->driver->state, job->host,
+                                                      &(struct audio_endpoint){job->uid, &job->spec}, &job->answer);
 }
 
 static void probe_done(void *arg) {

@@ -133,6 +133,15 @@ static void fill_endpoint_defaults(struct endpoint_spec *spec) {
         endpoint_null_defaults(&spec->null);
         spec->has_null = PRESENCE_VALUE;
     }
+    if (spec->kind == ENDPOINT_KIND_BUS && spec->has_bus != PRESENCE_VALUE) {
+        endpoint_bus_defaults(&spec->bus);
+        spec->has_bus = PRESENCE_VALUE;
+    }
+    bool is_virtual = spec->kind == ENDPOINT_KIND_VIRTUAL_SPEAKER || spec->kind == ENDPOINT_KIND_VIRTUAL_MICROPHONE;
+    if (is_virtual && spec->has_virtual != PRESENCE_VALUE) {
+        endpoint_virtual_defaults(&spec->virtual);
+        spec->has_virtual = PRESENCE_VALUE;
+    }
 }
 
 static enum err check_endpoint(const struct registry *registry, const struct endpoint_entry *present,
