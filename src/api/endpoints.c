@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/call.h"
 #include "api/lists.h"
@@ -103,16 +104,29 @@ void api_patch_endpoint(struct api_call *call) {
         put(call, call->uid, &spec, present->generation, 200);
 }
 
+/* false: answered */
+static bool read_force(struct api_call *call, bool *ret) {
+    const char *text = query_get(&call->query, "force");
+    *ret = text && strcmp(text, "true") == 0;
+    if (!text || *ret || strcmp(text, "false") == 0)
+        return true;
+    call_refuse(call, ERR_INVALID, "force is true or false, not '%.40s'", text);
+    return false;
+}
+
 void api_delete_endpoint(struct api_call *call) {
     const struct registry_endpoint *present = find(call);
     if (!present || !call_check_generation(call, present->generation))
+        return;
+    bool is_forced = false;
+    if (!read_force(call, &is_forced))
         return;
     struct api_write *write = call_write(call);
     if (!write)
         return;
     struct err_info info = {};
     call_write_no_content(write);
-    if (orchestrator_remove_endpoint(call->orchestrator, call->uid, present->generation, call_write_done, write,
-                                     &info) != ERR_OK)
+    if (orchestrator_remove_endpoint(call->orchestrator, call->uid, present->generation, is_forced, call_write_done,
+                                     write, &info) != ERR_OK)
         call_write_refused(call, write, &info);
 }

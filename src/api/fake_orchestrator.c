@@ -330,8 +330,8 @@ enum err orchestrator_confirm_stream(struct orchestrator *fake, const char *, or
     return promise(fake, done, arg, reterr);
 }
 
-enum err orchestrator_remove_endpoint(struct orchestrator *fake, const char *uid, int64_t, orchestrator_done_fn done,
-                                      void *arg, struct err_info *reterr) {
+enum err orchestrator_remove_endpoint(struct orchestrator *fake, const char *uid, int64_t, bool,
+                                      orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     enum err err = promise(fake, done, arg, reterr);
     for (size_t i = 0; !err && i < fake->n_endpoints; i++)
         if (strcmp(fake->endpoints[i].uid, uid) == 0)

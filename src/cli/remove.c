@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -47,7 +48,7 @@ static void tell(const struct cli *cli, const struct kind *kind, const struct si
     buf_finish(&name);
 }
 
-static enum cli_exit remove_object(struct cli *cli, const struct kind *kind, const char *typed) {
+static enum cli_exit remove_object(struct cli *cli, const struct kind *kind, const char *typed, bool is_forced) {
     yyjson_doc *nothing = nullptr;
     struct site site = {};
     struct err_info info;
@@ -55,10 +56,13 @@ static enum cli_exit remove_object(struct cli *cli, const struct kind *kind, con
     enum cli_exit exit = site_load(cli, &site);
     if (exit != CLI_OK)
         return exit;
-    if (find(kind, &site, typed, &object, &info) != ERR_OK)
+    if (find(kind, &site, typed, &object, &info) != ERR_OK) {
         exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
-    else
-        exit = cli_request(cli, "DELETE", json_str(object, kind->uri_member), nullptr, &nothing);
+    } else {
+        char uri[256];
+        snprintf(uri, sizeof uri, "%s%s", json_str(object, kind->uri_member), is_forced ? "?force=true" : "");
+        exit = cli_request(cli, "DELETE", uri, nullptr, &nothing);
+    }
     if (exit == CLI_OK)
         tell(cli, kind, &site, object);
     if (exit == CLI_OK && kind->is_endpoint)
@@ -70,12 +74,17 @@ static enum cli_exit remove_object(struct cli *cli, const struct kind *kind, con
 
 static enum cli_exit run_disconnect(struct cli *cli, const char **args, int, const struct option_result *) {
     static const struct kind STREAM = {"stream_uid", "stream_uri", "ended stream", false};
-    return remove_object(cli, &STREAM, args[0]);
+    return remove_object(cli, &STREAM, args[0], false);
 }
 
-static enum cli_exit run_delete(struct cli *cli, const char **args, int, const struct option_result *) {
+static const struct option_def DELETE_OPTIONS[] = {
+    {'f', "force", OPTION_FLAG, nullptr, "Also when streams use it; they stop, and wait for another.", nullptr},
+    {},
+};
+
+static enum cli_exit run_delete(struct cli *cli, const char **args, int, const struct option_result *options) {
     static const struct kind ENDPOINT = {"endpoint_uid", "endpoint_uri", "deleted endpoint", true};
-    return remove_object(cli, &ENDPOINT, args[0]);
+    return remove_object(cli, &ENDPOINT, args[0], options[0].count > 0);
 }
 
 const struct command COMMAND_DISCONNECT = {
@@ -96,8 +105,9 @@ const struct command COMMAND_DELETE = {
     .summary = "Remove an endpoint that was made with create",
     .details =
         "ENDPOINT is a name, a uid or the beginning of a uid; PEER/ENDPOINT where it is another peer's. Its file\n"
-        "stays; streams that use it wait for another.",
-    .examples = "  rocctl delete Recorder\n  rocctl delete kitchen/Recorder\n",
+        "stays. One that streams use is removed by force only; the streams wait for another.",
+    .options = DELETE_OPTIONS,
+    .examples = "  rocctl delete Recorder\n  rocctl delete --force kitchen/Recorder\n",
     .min_args = 1,
     .max_args = 1,
     .names = "endpoints",

@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "orchestrator/reconcile/attachments.h"
 #include "orchestrator/reconcile/reconcile.h"
+#include "orchestrator/registry/devices.h"
 #include "orchestrator/registry/endpoints.h"
 #include "orchestrator/registry/registry.h"
 #include "orchestrator/registry/show.h"
@@ -79,6 +80,7 @@ void orchestrator_stop(struct orchestrator *o, void (*done)(void *arg), void *ar
     o->stopped_arg = arg;
     o->registry.is_stopping = true;
     endpoints_stop(&o->registry);
+    devices_stop(&o->registry);
     reconcile_stop(&o->reconcile);
     o->stop = (struct loop_timer){.fire = check_stopped, .arg = o};
     loop_timer_start(o->loop, &o->stop, 0);
@@ -181,10 +183,11 @@ void orchestrator_ready(const struct orchestrator *o, struct ready *ret) {
         add_reason(ret, "core", "Starting", "rocd is starting.");
     if (registry->writes.failing != ERR_OK)
         add_reason(ret, "store", "StorageFailed", registry->writes.failure.message);
+    ret->ready = ret->n_reasons == 0;
+    /* Told, but no reason to send work elsewhere: everything else is served. */
     for (size_t i = 0; i < o->drivers.n; i++)
         if (o->drivers.all[i].failure.code != ERR_OK)
             add_reason(ret, o->drivers.all[i].driver->name, "DriverUnavailable", o->drivers.all[i].failure.message);
-    ret->ready = ret->n_reasons == 0;
 }
 
 void orchestrator_show_endpoint(const struct orchestrator *o, const struct registry_endpoint *endpoint,
@@ -249,9 +252,9 @@ enum err orchestrator_put_endpoint(struct orchestrator *o, const char *uid, cons
     return registry_put_endpoint(&o->registry, uid, spec, if_generation, ret_uid, done, arg, reterr);
 }
 
-enum err orchestrator_remove_endpoint(struct orchestrator *o, const char *uid, int64_t if_generation,
+enum err orchestrator_remove_endpoint(struct orchestrator *o, const char *uid, int64_t if_generation, bool is_forced,
                                       orchestrator_done_fn done, void *arg, struct err_info *reterr) {
-    return registry_remove_endpoint(&o->registry, uid, if_generation, done, arg, reterr);
+    return registry_remove_endpoint(&o->registry, uid, if_generation, is_forced, done, arg, reterr);
 }
 
 enum err orchestrator_put_stream(struct orchestrator *o, const char *uid, const struct stream_spec *spec,

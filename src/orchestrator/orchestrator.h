@@ -85,7 +85,7 @@ struct registry_endpoint {
     int64_t generation;
     struct endpoint_spec spec;
     const char *driver; /* static name */
-    char system_name[128];
+    char system_name[256];
     struct endpoint_status status;
     struct list_link link; /* registry's list, in order of creation */
 };
@@ -163,9 +163,9 @@ constexpr int64_t ANY_GENERATION = -1;
 enum err orchestrator_put_endpoint(struct orchestrator *orchestrator, const char *uid, const struct endpoint_spec *spec,
                                    int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
                                    void *arg, struct err_info *reterr);
-/* A stream that uses the endpoint stays and becomes pending (DeviceMissing). */
+/* ERR_CONFLICT: streams use it, and it is not forced; forced: they stay and become pending (DeviceMissing). */
 enum err orchestrator_remove_endpoint(struct orchestrator *orchestrator, const char *uid, int64_t if_generation,
-                                      orchestrator_done_fn done, void *arg, struct err_info *reterr);
+                                      bool is_forced, orchestrator_done_fn done, void *arg, struct err_info *reterr);
 /* `grant`: the commander's, stored with the spec in one piece; nullptr: none. */
 enum err orchestrator_put_stream(struct orchestrator *orchestrator, const char *uid, const struct stream_spec *spec,
                                  const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],

@@ -50,7 +50,13 @@ def test_directions(shared, spec, direction):
     shared.api.delete(made['endpoint_uri'])
 
 
-@pytest.mark.parametrize('kind', ['device', 'virtual_speaker', 'virtual_microphone', 'bus', 'default', 'app'])
+@pytest.mark.parametrize('kind', ['device', 'default'])
+def test_a_device_is_named_by_what_it_is(shared, kind):
+    problem = shared.api.problem(400, 'POST', ENDPOINTS, {'kind': kind})
+    assert problem['errors'][0]['pointer'] == '/device', problem
+
+
+@pytest.mark.parametrize('kind', ['virtual_speaker', 'virtual_microphone', 'bus', 'app'])
 def test_what_is_not_built_yet_is_refused_by_name(shared, kind):
     problem = shared.api.problem(400, 'POST', ENDPOINTS, {'kind': kind})
     assert problem['error_code'] == 'unsupported' and kind in problem['detail'], problem

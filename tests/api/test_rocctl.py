@@ -80,7 +80,8 @@ def test_peers_and_their_endpoints(daemon, rocctl):
     made = rocctl.json('connect', f'self/{tone["system_name"]}', 'My study/Sink')
     assert made['source']['endpoint_uri'] == tone['endpoint_uri']
     assert 'at My study: did you mean' in rocctl.run('delete', 'self/Tome', status=FAILED).stderr
-    rocctl.run('delete', tone['endpoint_uri'])
+    assert 'is used by stream' in rocctl.run('delete', tone['endpoint_uri'], status=FAILED).stderr
+    rocctl.run('delete', '--force', tone['endpoint_uri'])
     assert [e['display_name'] for e in rocctl.json('endpoints')] == ['Sink']
     assert "there is no peer 'attic'" in rocctl.run('endpoints', 'attic', status=FAILED).stderr
 
@@ -263,7 +264,7 @@ def test_a_stream_is_watched_and_ended_by_the_names_of_its_sides(daemon, rocctl)
     assert 'there is no stream' in rocctl.run('watch', '--stream', 'Nobody', status=FAILED).stderr
     assert 'may be any of these' in rocctl.run('disconnect', 'Cellar', status=FAILED).stderr
     assert 'Shelf → Cellar' in rocctl.run('disconnect', 'Shelf').stdout
-    gone = rocctl.run('delete', 'Cellar')
+    gone = rocctl.run('delete', 'Cellar', '--force')
     assert '1 stream named it' in gone.stderr and 'deleted' in gone.stdout
 
 

@@ -114,7 +114,10 @@ def test_waits_for_what_is_missing_and_starts_by_itself(daemon):
     wait_until(lambda: api.stream_is(stream, 'pending'), 'the stream to wait for the disabled endpoint')
     api.patch(NOWHERE, {'enabled': True})
     wait_until(lambda: api.stream_is(stream, 'running'), 'the stream to go on')
-    api.delete(NOWHERE)
+    problem = api.problem(409, 'DELETE', NOWHERE)
+    assert stream['stream_uid'] in problem['detail'] and 'force' in problem['detail']
+    api.problem(400, 'DELETE', NOWHERE + '?force=perhaps')
+    api.delete(NOWHERE + '?force=true')
     gone = wait_until(lambda: api.stream_is(stream, 'pending'), 'the stream to wait for the removed endpoint')
     assert gone['source']['endpoint_uri'].endswith('zzzzzz-zzzzzz-zzzzzz')
 

@@ -83,7 +83,51 @@ static const struct audio_driver OTHERS = {.name = "tone",
                                            .direction = fake_direction,
                                            .open = fake_open};
 
-const struct audio_driver *const audio_drivers[] = {&FILES, &OTHERS, nullptr};
+/* Finds what the test says; keeps up what it is asked to. */
+static void devices_watch(struct audio_driver_state *, const struct audio_watcher *watcher, void *arg) {
+    the_world->watcher = watcher;
+    the_world->watcher_arg = arg;
+}
+
+static void devices_set_volume(struct audio_driver_state *, const char *system_name, const double *volume,
+                               const bool *is_muted) {
+    char text[128];
+    snprintf(text, sizeof text, "%s:%s%.2f%s", system_name, volume ? "" : "-", volume ? *volume : 0.0,
+             !is_muted   ? ""
+             : *is_muted ? ":mute"
+                         : ":loud");
+    trace(the_world, text);
+}
+
+static void devices_expose(struct audio_driver_state *, const struct audio_endpoint *endpoint) {
+    trace(the_world, "expose");
+    snprintf(the_world->exposed, sizeof the_world->exposed, "%s", endpoint->uid);
+}
+
+static void devices_withdraw(struct audio_driver_state *, const char *uid) {
+    trace(the_world, "withdraw");
+    assert_string_equal(the_world->exposed, uid);
+    *the_world->exposed = 0;
+}
+
+static enum audio_direction devices_direction(const struct endpoint_spec *spec) {
+    if (spec->has_device == PRESENCE_VALUE)
+        return spec->device.direction == DEVICE_DIRECTION_INPUT ? AUDIO_INPUT : AUDIO_OUTPUT;
+    return spec->kind == ENDPOINT_KIND_VIRTUAL_SPEAKER ? AUDIO_INPUT : AUDIO_OUTPUT;
+}
+
+static const struct audio_driver DEVICES = {.name = "card",
+                                            .summary = "devices that are there when the test says so",
+                                            .kinds = 1u << ENDPOINT_KIND_DEVICE | 1u << ENDPOINT_KIND_VIRTUAL_SPEAKER |
+                                                     1u << ENDPOINT_KIND_VIRTUAL_MICROPHONE,
+                                            .direction = devices_direction,
+                                            .open = fake_open,
+                                            .watch = devices_watch,
+                                            .set_volume = devices_set_volume,
+                                            .expose = devices_expose,
+                                            .withdraw = devices_withdraw};
+
+const struct audio_driver *const audio_drivers[] = {&FILES, &OTHERS, &DEVICES, nullptr};
 
 const struct audio_driver *audio_driver_for_kind(int endpoint_kind) {
     for (const struct audio_driver *const *d = audio_drivers; *d; d++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #pragma once
 
+#include "audio/driver.h"
 #include "base/loop_sim.h"
 #include "media/engine.h"
 #include "orchestrator/orchestrator.h"
@@ -61,7 +62,10 @@ struct fake_world {
     size_t n_nodes;
     struct fake_link links[FAKE_LINKS_MAX]; /* as above */
     size_t n_links;
-    double gain_db; /* last engine_set_gain */
+    const struct audio_watcher *watcher; /* of the driver "card" */
+    void *watcher_arg;
+    char exposed[UID_SIZE]; /* "": nothing */
+    double gain_db;         /* last engine_set_gain */
     bool muted;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/reconcile/reconcile.h"
+#include "orchestrator/registry/devices.h"
 #include "orchestrator/registry/endpoints.h"
 
 static bool is_joinable(const struct node *node) {
@@ -51,8 +52,10 @@ static void begin_open(struct node *node);
 static void node_gone(struct node *node) {
     struct reconcile *reconcile = node->reconcile;
     struct endpoint_entry *entry = entry_of(node);
-    if (entry && node->was_up)
+    if (entry && node->was_up) {
         endpoints_released(entry);
+        devices_sweep(reconcile->registry);
+    }
     struct node *next = nullptr, *other;
     list_for_each(other, &reconcile->nodes, link) {
         if (!next && other != node && other->state == NODE_WAITING &&
@@ -233,6 +236,10 @@ static bool is_same_to_hear(const struct endpoint_spec *a, const struct endpoint
     struct endpoint_spec copy = *a;
     memcpy(copy.display_name, b->display_name, sizeof copy.display_name);
     copy.enabled = b->enabled;
+    copy.has_volume = b->has_volume; /* their driver sees to them */
+    copy.volume = b->volume;
+    copy.has_muted = b->has_muted;
+    copy.muted = b->muted;
     return endpoint_spec_equal(&copy, b);
 }
 

@@ -198,11 +198,22 @@ static void remote_endpoint_changed(void *arg, const char *peer_uid, const char 
     remote_source_endpoint_changed(arg, peer_uid, endpoint_uid);
 }
 
+static bool endpoint_is_used(void *arg, const char *uid) {
+    const struct reconcile *r = arg;
+    const struct run *run;
+    list_for_each(run, &r->runs, link) {
+        if (uses(run, uid))
+            return true;
+    }
+    return false;
+}
+
 const struct registry_listener reconcile_listener = {
     .endpoint_changed = endpoint_changed,
     .stream_changed = stream_changed,
     .endpoint_availability_changed = endpoint_availability_changed,
     .remote_endpoint_changed = remote_endpoint_changed,
+    .endpoint_is_used = endpoint_is_used,
 };
 
 static bool has_sound_with(const struct reconcile *r, const char *peer_uid) {

@@ -87,7 +87,8 @@ static void change(struct fixture *f, const struct stream_spec *spec) {
 static void remove_endpoint(struct fixture *f, const char *uid) {
     struct fake_answer answer = {};
     assert_int_equal(
-        orchestrator_remove_endpoint(f->world.orchestrator, uid, ANY_GENERATION, fake_done, &answer, nullptr), ERR_OK);
+        orchestrator_remove_endpoint(f->world.orchestrator, uid, ANY_GENERATION, true, fake_done, &answer, nullptr),
+        ERR_OK);
     fake_world_run_ms(&f->world, 0);
     assert_int_equal(answer.result, ERR_OK);
 }

@@ -6,6 +6,7 @@
 #include "base/crypto.h"
 #include "orchestrator/reconcile/attachments.h"
 #include "orchestrator/reconcile/reconcile.h"
+#include "orchestrator/registry/devices.h"
 #include "orchestrator/registry/endpoints.h"
 
 /* ---- desired and observed ---- */
@@ -117,6 +118,7 @@ void run_destroy(struct run *run) {
         map_remove(&r->runs_by_uid, run->uid);
     list_remove(&run->link);
     free(run);
+    devices_sweep(r->registry);
 }
 
 void run_reconcile(struct run *run) {

@@ -55,10 +55,13 @@ void drivers_finish(struct drivers *drivers) {
     *drivers = (struct drivers){};
 }
 
-const struct drivers_entry *drivers_for_kind(const struct drivers *drivers, enum endpoint_kind kind) {
-    for (size_t i = 0; i < drivers->n; i++)
-        if (drivers->all[i].driver->kinds & 1u << kind)
+struct drivers_entry *drivers_for(struct drivers *drivers, const struct endpoint_spec *spec) {
+    for (size_t i = 0; i < drivers->n; i++) {
+        const struct audio_driver *driver = drivers->all[i].driver;
+        bool is_meant = spec->has_device != PRESENCE_VALUE || strcmp(driver->name, spec->device.driver) == 0;
+        if (driver->kinds & 1u << spec->kind && is_meant)
             return &drivers->all[i];
+    }
     return nullptr;
 }
 

@@ -27,8 +27,8 @@ enum err drivers_init(struct drivers *drivers, const struct audio_host *host, co
                       struct err_info *reterr);
 void drivers_finish(struct drivers *drivers);
 
-/* nullptr: none that is enabled */
-const struct drivers_entry *drivers_for_kind(const struct drivers *drivers, enum endpoint_kind kind);
+/* nullptr: none that is enabled. A device names its driver, for there may be several. */
+struct drivers_entry *drivers_for(struct drivers *drivers, const struct endpoint_spec *spec);
 
 /* What the API says of it. false: past the end. */
 bool drivers_show(const struct drivers *drivers, size_t index, struct driver *ret);

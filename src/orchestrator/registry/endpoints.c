@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/registry/devices.h"
+
 /* ---- status ---- */
 
 /* The stable word for what a driver said. */
@@ -45,7 +47,8 @@ static void judge(const struct endpoint_entry *entry, struct endpoint_status *st
         set_reason(status, ENDPOINT_STATE_ERROR, "DriverMissing",
                    "The driver that makes endpoints of this kind is not in use here: see /peers/self/drivers.");
     else if (entry->driver->failure.code != ERR_OK)
-        set_reason(status, ENDPOINT_STATE_ERROR, "DriverUnavailable", entry->driver->failure.message);
+        set_reason(status, entry->driver->driver->watch ? ENDPOINT_STATE_UNAVAILABLE : ENDPOINT_STATE_ERROR,
+                   "DriverUnavailable", entry->driver->failure.message);
     else if (entry->probe.code != ERR_OK)
         set_failure(entry, status, &entry->probe);
     else if (entry->open.code != ERR_OK)
@@ -67,14 +70,15 @@ static bool update(struct registry *registry, struct endpoint_entry *entry) {
     return changed;
 }
 
-static void update_and_tell(struct registry *registry, struct endpoint_entry *entry) {
+static bool update_and_tell(struct registry *registry, struct endpoint_entry *entry) {
     if (!update(registry, entry))
-        return;
+        return false;
     const struct endpoint_status *status = &entry->object.status;
     log_info(registry->log, "endpoint changed", LOG_STR("endpoint", entry->object.uid),
              LOG_STR("state", endpoint_state_name(status->state)), LOG_STR("reason", status->reason));
     registry_announce_endpoint(registry, entry, EVENT_ENDPOINT_UPDATED);
     registry->listener->endpoint_availability_changed(registry->listener_arg, entry->object.uid);
+    return true;
 }
 
 bool endpoints_may_retry(const struct endpoint_entry *entry) {
@@ -110,7 +114,7 @@ static void probe_done(void *arg) {
         if (!entry->in_use) { /* what uses it knows better */
             entry->is_probed = true;
             entry->probe = job->answer;
-            update_and_tell(registry, entry);
+            (void)update_and_tell(registry, entry);
         }
     }
     free(job);
@@ -177,12 +181,14 @@ static void clear_run(struct endpoint_entry *entry) {
 
 void endpoints_changed(struct registry *registry, struct endpoint_entry *entry) {
     const struct endpoint_spec *spec = &entry->object.spec;
-    entry->driver = drivers_for_kind(registry->drivers, spec->kind);
+    entry->driver = drivers_for(registry->drivers, spec);
     entry->object.driver = entry->driver ? entry->driver->driver->name : "";
     if (entry->driver)
         entry->direction =
             entry->driver->driver->direction(spec) == AUDIO_INPUT ? STREAM_DIRECTION_INPUT : STREAM_DIRECTION_OUTPUT;
-    entry->probe = entry->open = (struct err_info){};
+    entry->open = (struct err_info){};
+    if (!devices_is_told_of(spec))
+        entry->probe = (struct err_info){};
     entry->is_probed = entry->is_probe_under_way = false;
     entry->revision++;
     if (!entry->in_use) {
@@ -192,6 +198,8 @@ void endpoints_changed(struct registry *registry, struct endpoint_entry *entry) 
         entry->object.status.channels = plays ? 0 : spec->channels;
         clear_run(entry);
     }
+    if (devices_is_told_of(spec))
+        devices_changed(registry, entry);
     (void)update(registry, entry);
     probe_start(registry, entry);
 }
@@ -202,7 +210,7 @@ void endpoints_opened(struct registry *registry, struct endpoint_entry *entry, s
     entry->probe = entry->open = (struct err_info){};
     entry->object.status.rate_hz = (int32_t)format.rate_hz;
     entry->object.status.channels = (int32_t)format.n_channels;
-    update_and_tell(registry, entry);
+    (void)update_and_tell(registry, entry);
 }
 
 void endpoints_failed(struct registry *registry, struct endpoint_entry *entry, const struct err_info *reason) {
@@ -211,7 +219,12 @@ void endpoints_failed(struct registry *registry, struct endpoint_entry *entry, c
         entry->probe = *reason; /* asked again until it is there */
     else
         entry->open = *reason;
-    update_and_tell(registry, entry);
+    (void)update_and_tell(registry, entry);
+}
+
+bool endpoints_told(struct registry *registry, struct endpoint_entry *entry) {
+    entry->is_probed = true;
+    return update_and_tell(registry, entry);
 }
 
 void endpoints_released(struct endpoint_entry *entry) {

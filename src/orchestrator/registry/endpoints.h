@@ -23,6 +23,8 @@ void endpoints_changed(struct registry *registry, struct endpoint_entry *entry);
 void endpoints_opened(struct registry *registry, struct endpoint_entry *entry, struct audio_format format);
 void endpoints_failed(struct registry *registry, struct endpoint_entry *entry, const struct err_info *reason);
 void endpoints_released(struct endpoint_entry *entry);
+/* The driver has told something of it, which is in the entry. true: its state or reason is another, and that was announced. */
+bool endpoints_told(struct registry *registry, struct endpoint_entry *entry);
 
 /* Its state is "error" because of the last use only: using it again may mend it. */
 bool endpoints_may_retry(const struct endpoint_entry *entry);

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "model/maxima.h"
 #include "orchestrator/link_settings.h"
+#include "orchestrator/registry/devices.h"
 #include "orchestrator/registry/grants.h"
 #include "orchestrator/registry/registry.h"
 #include "orchestrator/registry/stored_stream.h"
@@ -90,7 +91,7 @@ static void change_store(struct change *change) {
 
 static enum err check_kind(const struct registry *registry, const struct endpoint_spec *spec,
                            const struct drivers_entry **ret, struct err_info *reterr) {
-    const struct drivers_entry *driver = drivers_for_kind(registry->drivers, spec->kind);
+    const struct drivers_entry *driver = drivers_for(registry->drivers, spec);
     if (!driver && audio_driver_for_kind(spec->kind))
         return err_set_at(
             reterr, ERR_UNSUPPORTED, "/kind",
@@ -105,6 +106,12 @@ static enum err check_kind(const struct registry *registry, const struct endpoin
     return ERR_OK;
 }
 
+static bool names(const struct stream_entry *stream, const char *uid) {
+    const struct stream_side *source = &stream->sides.source, *destination = &stream->sides.destination;
+    return (stream_side_is_here(source) && strcmp(source->endpoint.endpoint_uid, uid) == 0) ||
+           (stream_side_is_here(destination) && strcmp(destination->endpoint.endpoint_uid, uid) == 0);
+}
+
 /* A source that becomes a destination under a stream would leave that stream without sense. */
 static enum err check_turn(const struct registry *registry, const struct endpoint_entry *present,
                            enum stream_direction direction, struct err_info *reterr) {
@@ -112,9 +119,7 @@ static enum err check_turn(const struct registry *registry, const struct endpoin
         return ERR_OK;
     const char *uid = present->object.uid;
     for (const struct stream_entry *s = nullptr; (s = registry_next_stream(registry, s));) {
-        const struct stream_side *source = &s->sides.source, *destination = &s->sides.destination;
-        if ((stream_side_is_here(source) && strcmp(source->endpoint.endpoint_uid, uid) == 0) ||
-            (stream_side_is_here(destination) && strcmp(destination->endpoint.endpoint_uid, uid) == 0))
+        if (names(s, uid))
             return err_set(reterr, ERR_CONFLICT,
                            "endpoint %s cannot turn from %s to %s while stream %s uses it: remove the stream first, or "
                            "make another endpoint",
@@ -174,6 +179,8 @@ enum err registry_put_endpoint(struct registry *registry, const char *uid, const
     if (!err)
         err = choose_uid("endpoint", uid, change.uid, reterr);
     if (!err)
+        err = devices_check(registry, uid, present, &spec, change.uid, reterr);
+    if (!err)
         err = check_generation("endpoint", uid, change.generation - 1, if_generation, reterr);
     if (!err && !present && registry->n_endpoints >= LIMIT_ENDPOINTS)
         err = err_set(reterr, ERR_LIMIT,
@@ -187,12 +194,37 @@ enum err registry_put_endpoint(struct registry *registry, const char *uid, const
         err = registry_set_endpoint(registry, change.uid, change.generation, &spec, reterr);
     if (err)
         return err;
+    registry_endpoint(registry, change.uid)->is_stored = true;
     memcpy(ret_uid, change.uid, UID_SIZE);
     change_store(&change);
     return ERR_OK;
 }
 
-enum err registry_remove_endpoint(struct registry *registry, const char *uid, int64_t if_generation,
+static void add_user(char streams[static 160], size_t *n, const char *uid) {
+    size_t used = strlen(streams);
+    if ((*n)++ < 5)
+        snprintf(streams + used, 160 - used, "%s%s", used ? ", " : "", uid);
+}
+
+/* Of other peers' streams those count that their owners still name: an attachment may end a moment later. */
+static enum err check_unused(const struct registry *registry, const char *uid, struct err_info *reterr) {
+    char streams[160] = "";
+    size_t n = 0;
+    for (const struct stream_entry *s = nullptr; (s = registry_next_stream(registry, s));)
+        if (names(s, uid))
+            add_user(streams, &n, s->object.uid);
+    for (const struct remote_stream *s = nullptr; registry->remote && (s = remote_next_stream(registry->remote, s));)
+        if (strcmp(s->source_peer_uid, registry->self.uid) == 0 && strcmp(s->source_uid, uid) == 0)
+            add_user(streams, &n, s->object.uid);
+    if (n == 0)
+        return ERR_OK;
+    return err_set(reterr, ERR_CONFLICT,
+                   "endpoint %s is used by stream%s %s%s: remove %s first, or force it (force=true), which stops %s",
+                   uid, n > 1 ? "s" : "", streams, n > 5 ? " and more" : "", n > 1 ? "them" : "it",
+                   n > 1 ? "them" : "it");
+}
+
+enum err registry_remove_endpoint(struct registry *registry, const char *uid, int64_t if_generation, bool is_forced,
                                   orchestrator_done_fn done, void *arg, struct err_info *reterr) {
     enum err err = check_serving(registry, reterr);
     if (err)
@@ -204,6 +236,10 @@ enum err registry_remove_endpoint(struct registry *registry, const char *uid, in
     _cleanup_(change_finish) struct change change = {};
     snprintf(change.uid, sizeof change.uid, "%s", entry->object.uid);
     err = check_generation("endpoint", uid, entry->object.generation, if_generation, reterr);
+    if (!err)
+        err = devices_check_removal(entry, reterr);
+    if (!err && !is_forced)
+        err = check_unused(registry, entry->object.uid, reterr);
     if (!err)
         err = change_prepare(&change, registry, STORE_ENDPOINT, nullptr, nullptr, done, arg, reterr);
     if (err)

@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "model/roster.h"
+#include "orchestrator/registry/devices.h"
 #include "orchestrator/registry/endpoints.h"
 #include "orchestrator/registry/show.h"
 #include "orchestrator/registry/stored_stream.h"
@@ -137,6 +138,7 @@ enum err registry_set_endpoint(struct registry *registry, const char *uid, int64
 }
 
 void registry_drop_endpoint(struct registry *registry, struct endpoint_entry *entry) {
+    devices_dropped(registry, entry);
     map_remove(&registry->endpoints_by_uid, entry->object.uid);
     list_remove(&entry->object.link);
     list_append(&registry->dead_endpoints, &entry->object.link);
@@ -233,6 +235,14 @@ static enum err set_stream(struct registry *registry, const char *uid, int64_t g
     return ERR_OK;
 }
 
+static enum err set_endpoint(struct registry *registry, const char *uid, int64_t generation,
+                             const struct endpoint_spec *spec, struct err_info *reterr) {
+    enum err err = registry_set_endpoint(registry, uid, generation, spec, reterr);
+    if (!err)
+        registry_endpoint(registry, uid)->is_stored = true;
+    return err;
+}
+
 static enum err set_from_json(struct registry *registry, enum store_kind kind, const char *uid, int64_t generation,
                               const char *json, size_t len, struct err_info *reterr) {
     struct endpoint_spec endpoint;
@@ -243,7 +253,7 @@ static enum err set_from_json(struct registry *registry, enum store_kind kind, c
         return strcmp(uid, registry->self.uid) == 0 ? set_peer(registry, generation, json, len, reterr) : ERR_OK;
     case STORE_ENDPOINT:
         err = schema_decode_text(&endpoint_spec_schema, json, len, SCHEMA_IGNORE_UNKNOWN, &endpoint, nullptr, reterr);
-        return err ? err : registry_set_endpoint(registry, uid, generation, &endpoint, reterr);
+        return err ? err : set_endpoint(registry, uid, generation, &endpoint, reterr);
     case STORE_STREAM:
         err = stored_stream_decode(json, len, &stream, reterr);
         if (!err) /* earlier versions kept `self` as it was given */
@@ -273,7 +283,7 @@ static void on_read_back(void *arg, enum store_kind kind, const char *uid, const
     struct stream_entry *stream = kind == STORE_STREAM ? registry_stream(registry, uid) : nullptr;
     if (json && set_from_json(registry, kind, uid, generation, json, len, &info) != ERR_OK)
         log_error(registry->log, "stored object cannot be read", LOG_STR("uid", uid), LOG_STR("reason", info.message));
-    else if (!json && endpoint)
+    else if (!json && endpoint && !devices_reset(registry, endpoint))
         registry_drop_endpoint(registry, endpoint);
     else if (!json && stream)
         registry_drop_stream(registry, stream);
@@ -292,6 +302,7 @@ enum err registry_load(struct registry *registry, struct err_info *reterr) {
         return err;
     registry->is_loaded = true;
     endpoints_start(registry);
+    devices_start(registry);
     tombstones_start(&registry->tombstones);
     log_info(registry->log, "loaded", LOG_UINT("endpoints", registry->n_endpoints),
              LOG_UINT("streams", registry->n_streams));
@@ -367,6 +378,7 @@ void registry_finish(struct registry *registry) {
     remote_destroy(registry->remote);
     loop_timer_stop(registry->loop, &registry->bury);
     endpoints_stop(registry);
+    devices_stop(registry);
     tombstones_finish(&registry->tombstones);
     bury(registry);
     struct list_link *link;

@@ -3,6 +3,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "model/maxima.h"
 #include "model/roster.h"
 #include "model/stream_check.h"
 #include "orchestrator/orchestrator.h"
@@ -21,6 +22,13 @@
  * Ownership: objects are the registry's. A removed one stays readable until the loop's next turn.
  */
 
+/* What the user wants of a device. */
+struct device_wish {
+    bool has_volume, has_muted;
+    double volume;
+    bool muted;
+};
+
 /* What is known of an endpoint beyond its spec; endpoints.c keeps it. */
 struct endpoint_entry {
     struct registry_endpoint object;    /* first member: what others see */
@@ -31,12 +39,24 @@ struct endpoint_entry {
     int64_t revision;     /* grows with each change of spec: an answer to an older question is dropped */
     struct err_info open; /* why it could not be opened or failed in use; ERR_OK: nothing known */
     bool in_use;          /* has a node */
+    /* devices.c: of what drivers tell of */
+    bool is_stored;          /* it has a record in the store; a device that was found and left as it is has none */
+    bool is_present;         /* its driver tells of it */
+    bool is_exposed;         /* a virtual one that its driver has been asked to keep up */
+    struct device_wish wish; /* the last one that its driver was told of, or would have been if it were there */
+    char found_name[LIMIT_NAME + 1];
     struct level level;
 };
 
 struct stream_entry {
     struct registry_stream object; /* first member */
     struct stream_sides sides;
+};
+
+/* Whose news these are. */
+struct registry_watch {
+    struct registry *registry;
+    struct drivers_entry *driver;
 };
 
 /* Told after the change, before its event, so that the event shows what came of it. Not told of changes of status. */
@@ -49,6 +69,8 @@ struct registry_listener {
     void (*peer_changed)(void *arg, const char *peer_uid);
     /* An endpoint of another peer came, went or changed: remote_endpoint() tells how it is now. */
     void (*remote_endpoint_changed)(void *arg, const char *peer_uid, const char *endpoint_uid);
+    /* Does a stream use the endpoint, one of ours or one that another peer owns? May be nullptr. */
+    bool (*endpoint_is_used)(void *arg, const char *uid);
 };
 
 struct registry {
@@ -76,6 +98,9 @@ struct registry {
     size_t n_probes;     /* under way */
     uint64_t next_probe; /* whose turn it is among the idle ones */
     bool is_loaded, is_stopping;
+    bool has_watches, told_of_limit;    // devices.c
+    const struct audio_device *finding; // devices.c: what is being listed; nullptr: nothing
+    struct registry_watch watches[DRIVERS_MAX];
     int64_t started_ns;
 };
 
@@ -104,7 +129,7 @@ void registry_announce(struct registry *registry, enum event_type type, const ch
 enum err registry_put_endpoint(struct registry *registry, const char *uid, const struct endpoint_spec *spec,
                                int64_t if_generation, char ret_uid[static UID_SIZE], orchestrator_done_fn done,
                                void *arg, struct err_info *reterr);
-enum err registry_remove_endpoint(struct registry *registry, const char *uid, int64_t if_generation,
+enum err registry_remove_endpoint(struct registry *registry, const char *uid, int64_t if_generation, bool is_forced,
                                   orchestrator_done_fn done, void *arg, struct err_info *reterr);
 enum err registry_put_stream(struct registry *registry, const char *uid, const struct stream_spec *spec,
                              const struct grant *grant, int64_t if_generation, char ret_uid[static UID_SIZE],

@@ -131,7 +131,7 @@ static void test_generations_guard_writes(void **state) {
             continue;
         assert_int_equal(put_endpoint(w, uid, TONE, wrong, other, &answer, &info), ERR_GENERATION);
         assert_non_null(strstr(info.message, uid));
-        assert_int_equal(orchestrator_remove_endpoint(w->orchestrator, uid, wrong, fake_done, &answer, &info),
+        assert_int_equal(orchestrator_remove_endpoint(w->orchestrator, uid, wrong, false, fake_done, &answer, &info),
                          ERR_GENERATION);
     }
     assert_int_equal(put_endpoint(w, "aaaaaa-aaaaaa-aaaaaa", TONE, 3, other, &answer, &info), ERR_GENERATION);
@@ -415,7 +415,8 @@ static void test_iteration_in_order_of_creation(void **state) {
         fake_put_endpoint(w, "", TONE, uids[i]);
     struct fake_answer answer = {};
     assert_int_equal(
-        orchestrator_remove_endpoint(w->orchestrator, uids[2], ANY_GENERATION, fake_done, &answer, nullptr), ERR_OK);
+        orchestrator_remove_endpoint(w->orchestrator, uids[2], ANY_GENERATION, false, fake_done, &answer, nullptr),
+        ERR_OK);
     int i = 0;
     for (const struct registry_endpoint *e = nullptr; (e = orchestrator_next_endpoint(w->orchestrator, e)); i++)
         assert_string_equal(e->uid, uids[i < 2 ? i : i + 1]);

@@ -18,7 +18,8 @@ static void set_name(char name[static LIMIT_NAME + 1], const char *text) {
     name[len] = '\0';
 }
 
-static void endpoint_name(const struct endpoint_spec *spec, char name[static LIMIT_NAME + 1]) {
+static void endpoint_name(const struct endpoint_entry *entry, char name[static LIMIT_NAME + 1]) {
+    const struct endpoint_spec *spec = &entry->object.spec;
     if (*spec->display_name) {
         set_name(name, spec->display_name);
         return;
@@ -32,6 +33,10 @@ static void endpoint_name(const struct endpoint_spec *spec, char name[static LIM
         snprintf(text, sizeof text, "%s", tone_waveform_name(spec->tone.waveform));
     else if (spec->kind == ENDPOINT_KIND_NULL)
         snprintf(text, sizeof text, "null %s", null_direction_name(spec->null.direction));
+    else if (*entry->found_name)
+        snprintf(text, sizeof text, "%s", entry->found_name);
+    else if (spec->has_device == PRESENCE_VALUE)
+        snprintf(text, sizeof text, "%s", spec->device.system_name);
     else
         snprintf(text, sizeof text, "%s", endpoint_kind_name(spec->kind));
     set_name(name, text);
@@ -44,7 +49,7 @@ static void side_name(const struct registry *registry, const struct stream_side 
     const struct remote_endpoint *other =
         side->is_endpoint && !endpoint ? remote_endpoint(registry->remote, side->endpoint.endpoint_uid) : nullptr;
     if (endpoint) {
-        endpoint_name(&endpoint->object.spec, name);
+        endpoint_name(endpoint, name);
         snprintf(ret, 320, "%s", name);
     } else if (other) {
         snprintf(ret, 320, "%s", other->display_name);
@@ -69,17 +74,19 @@ static void stream_name(const struct registry *registry, const struct stream_ent
 
 void show_endpoint(const struct registry *registry, const struct endpoint_entry *entry, struct endpoint *ret) {
     const struct registry_endpoint *object = &entry->object;
-    *ret = (struct endpoint){.endpoint_type = ENDPOINT_TYPE_STREAMING_DEVICE,
-                             .stream_direction = entry->direction,
-                             .generation = object->generation,
-                             .spec = object->spec,
-                             .status = object->status};
+    bool is_of_system = object->spec.kind == ENDPOINT_KIND_DEVICE || object->spec.kind == ENDPOINT_KIND_DEFAULT;
+    *ret =
+        (struct endpoint){.endpoint_type = is_of_system ? ENDPOINT_TYPE_SYSTEM_DEVICE : ENDPOINT_TYPE_STREAMING_DEVICE,
+                          .stream_direction = entry->direction,
+                          .generation = object->generation,
+                          .spec = object->spec,
+                          .status = object->status};
     snprintf(ret->endpoint_uri, sizeof ret->endpoint_uri, "/peers/%s/endpoints/%s", registry->self.uid, object->uid);
     snprintf(ret->endpoint_uid, sizeof ret->endpoint_uid, "%s", object->uid);
     snprintf(ret->peer_uid, sizeof ret->peer_uid, "%s", registry->self.uid);
     snprintf(ret->driver, sizeof ret->driver, "%s", object->driver);
     snprintf(ret->system_name, sizeof ret->system_name, "%s", object->system_name);
-    endpoint_name(&object->spec, ret->spec.display_name);
+    endpoint_name(entry, ret->spec.display_name);
 }
 
 void show_stream(const struct registry *registry, const struct stream_entry *entry, struct stream *ret) {

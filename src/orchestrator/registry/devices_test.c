@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/maxima.h"
+#include "orchestrator/registry/events.h"
+#include "support/fake_world.h"
+
+/* What becomes of devices that a driver tells of, and of the virtual ones it is asked to keep up. */
+
+static int set_up(void **state) {
+    struct fake_world *w = calloc(1, sizeof *w);
+    fake_world_init(w);
+    fake_world_start(w);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    fake_world_finish(*state);
+    free(*state);
+    return 0;
+}
+
+static struct audio_device speaker(void) {
+    return (struct audio_device){.system_name = "speaker",
+                                 .display_name = "The speaker",
+                                 .kind = ENDPOINT_KIND_DEVICE,
+                                 .direction = AUDIO_OUTPUT,
+                                 .format = {44100, 2},
+                                 .is_default = true,
+                                 .has_volume = true,
+                                 .volume = 0.4};
+}
+
+static void tell(struct fake_world *w, const struct audio_device *device) {
+    w->watcher->device(w->watcher_arg, device);
+    loop_sim_settle(&w->sim);
+}
+
+static void tell_gone(struct fake_world *w, const struct audio_device *device) {
+    w->watcher->device_gone(w->watcher_arg, device);
+    loop_sim_settle(&w->sim);
+}
+
+/* The only endpoint of this kind, or nullptr. */
+static const struct registry_endpoint *only(const struct fake_world *w, enum endpoint_kind kind) {
+    const struct registry_endpoint *found = nullptr, *e = nullptr;
+    while ((e = orchestrator_next_endpoint(w->orchestrator, e)))
+        if (e->spec.kind == kind) {
+            assert_null(found);
+            found = e;
+        }
+    return found;
+}
+
+static struct endpoint shown(const struct fake_world *w, const char *uid) {
+    struct endpoint endpoint = {};
+    const struct registry_endpoint *e = orchestrator_endpoint(w->orchestrator, uid);
+    assert_non_null(e);
+    orchestrator_show_endpoint(w->orchestrator, e, &endpoint);
+    return endpoint;
+}
+
+static const char *news(struct fake_world *w, uint64_t since) {
+    static char text[1024];
+    *text = 0;
+    const struct events *events = orchestrator_events(w->orchestrator);
+    for (uint64_t n = since + 1; n <= events_last(events); n++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s%s", used ? " " : "",
+                 event_type_name(events_get(events, n)->type));
+    }
+    return text;
+}
+
+static uint64_t now_at(struct fake_world *w) {
+    return events_last(orchestrator_events(w->orchestrator));
+}
+
+static enum err put(struct fake_world *w, const char *uid, const struct endpoint_spec *spec, char ret[static UID_SIZE],
+                    struct err_info *reterr) {
+    struct fake_answer answer = {};
+    enum err err =
+        orchestrator_put_endpoint(w->orchestrator, uid, spec, ANY_GENERATION, ret, fake_done, &answer, reterr);
+    if (!err) {
+        loop_sim_settle(&w->sim);
+        assert_true(answer.is_done);
+        assert_int_equal(answer.result, ERR_OK);
+    }
+    return err;
+}
+
+static enum err drop(struct fake_world *w, const char *uid, struct err_info *reterr) {
+    struct fake_answer answer = {};
+    enum err err =
+        orchestrator_remove_endpoint(w->orchestrator, uid, ANY_GENERATION, false, fake_done, &answer, reterr);
+    loop_sim_settle(&w->sim);
+    return err;
+}
+
+/* Its PATCH of one member. */
+static void change(struct fake_world *w, const char *uid, const struct endpoint_spec *spec) {
+    char stored[UID_SIZE];
+    struct err_info info = {};
+    if (put(w, uid, spec, stored, &info) != ERR_OK)
+        fail_msg("%s", info.message);
+    assert_string_equal(stored, uid);
+}
+
+static void remove_stream(struct fake_world *w, const char *uid) {
+    struct fake_answer answer = {};
+    assert_int_equal(orchestrator_remove_stream(w->orchestrator, uid, ANY_GENERATION, fake_done, &answer, nullptr),
+                     ERR_OK);
+    fake_world_run_ms(w, 1000);
+}
+
+static enum stream_state state_of(const struct fake_world *w, const char *uid) {
+    return orchestrator_stream(w->orchestrator, uid)->status.state;
+}
+
+/* ---- found ---- */
+
+static void what_is_found_is_listed_as_long_as_it_is_there(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    uint64_t before = now_at(w);
+    tell(w, &device);
+    assert_string_equal(news(w, before), "endpoint_added");
+    const struct registry_endpoint *e = only(w, ENDPOINT_KIND_DEVICE);
+    assert_non_null(e);
+    struct endpoint endpoint = shown(w, e->uid);
+    assert_string_equal(endpoint.spec.display_name, "The speaker");
+    assert_string_equal(endpoint.system_name, "speaker");
+    assert_string_equal(endpoint.driver, "card");
+    assert_int_equal(endpoint.endpoint_type, ENDPOINT_TYPE_SYSTEM_DEVICE);
+    assert_int_equal(endpoint.stream_direction, STREAM_DIRECTION_OUTPUT);
+    assert_int_equal(endpoint.spec.rate_hz, 44100);
+    assert_int_equal(endpoint.status.state, ENDPOINT_STATE_AVAILABLE);
+    assert_true(endpoint.status.is_default);
+    assert_float_equal(endpoint.status.volume, 0.4, 1e-9);
+    before = now_at(w);
+    tell(w, &device); /* nothing new */
+    assert_string_equal(news(w, before), "");
+    device.volume = 0.5;
+    tell(w, &device);
+    assert_string_equal(news(w, before), "endpoint_updated");
+    char uid[UID_SIZE];
+    memcpy(uid, e->uid, sizeof uid);
+    tell_gone(w, &device);
+    assert_string_equal(news(w, before), "endpoint_updated endpoint_updated endpoint_removed");
+    assert_null(only(w, ENDPOINT_KIND_DEVICE));
+    tell(w, &device);
+    assert_string_equal(only(w, ENDPOINT_KIND_DEVICE)->uid, uid); /* the same as before */
+}
+
+static void uids_tell_devices_apart(void **state) {
+    struct fake_world *w = *state;
+    char uids[3][UID_SIZE];
+    static const char *const NAMES[] = {"a", "ab", "b"};
+    for (size_t i = 0; i < 3; i++) {
+        struct audio_device device = speaker();
+        device.system_name = NAMES[i];
+        tell(w, &device);
+    }
+    size_t n = 0;
+    const struct registry_endpoint *e = nullptr;
+    while ((e = orchestrator_next_endpoint(w->orchestrator, e)))
+        memcpy(uids[n++], e->uid, UID_SIZE);
+    assert_int_equal(n, 3);
+    assert_string_not_equal(uids[0], uids[1]);
+    assert_string_not_equal(uids[1], uids[2]);
+}
+
+static void what_has_settings_stays_listed(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    char uid[UID_SIZE];
+    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
+    struct endpoint_spec spec = only(w, ENDPOINT_KIND_DEVICE)->spec;
+    snprintf(spec.display_name, sizeof spec.display_name, "Kitchen");
+    change(w, uid, &spec);
+    struct err_info info = {};
+    assert_int_equal(drop(w, uid, &info), ERR_CONFLICT); /* it is there */
+    tell_gone(w, &device);
+    struct endpoint endpoint = shown(w, uid);
+    assert_int_equal(endpoint.status.state, ENDPOINT_STATE_UNAVAILABLE);
+    assert_string_equal(endpoint.status.reason, "DeviceMissing");
+    assert_string_equal(endpoint.spec.display_name, "Kitchen");
+    assert_false(endpoint.status.is_default);
+    fake_world_stop(w);
+    fake_world_start(w);
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_UNAVAILABLE);
+    tell(w, &device);
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_AVAILABLE);
+    assert_string_equal(shown(w, uid).spec.display_name, "Kitchen");
+    tell_gone(w, &device);
+    assert_int_equal(drop(w, uid, &info), ERR_OK); /* forgets it */
+    assert_null(orchestrator_endpoint(w->orchestrator, uid));
+}
+
+static void what_a_stream_names_stays_listed_and_comes_back(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    char uid[UID_SIZE], tone[UID_SIZE], stream[UID_SIZE];
+    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
+    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    const struct stream_spec between = fake_stream_between(tone, uid);
+    fake_put_stream(w, "", &between, stream);
+    fake_world_run_ms(w, 500);
+    assert_int_equal(state_of(w, stream), STREAM_STATE_RUNNING);
+    fake_world_node_event(w, AUDIO_OUTPUT, ENGINE_NODE_FAILED); /* as its audio_stream sees it */
+    tell_gone(w, &device);
+    fake_world_run_ms(w, 500);
+    assert_int_equal(state_of(w, stream), STREAM_STATE_PENDING);
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_UNAVAILABLE);
+    tell(w, &device);
+    fake_world_run_ms(w, 100); /* at once, not after a pause */
+    assert_int_equal(state_of(w, stream), STREAM_STATE_RUNNING);
+    tell_gone(w, &device);
+    remove_stream(w, stream);
+    assert_null(orchestrator_endpoint(w->orchestrator, uid));
+}
+
+static void volume_and_mute_are_set_when_it_appears_and_when_they_change(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    fake_world_clear_trace(w);
+    tell(w, &device);
+    assert_string_equal(w->trace, "");
+    char uid[UID_SIZE];
+    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
+    struct endpoint_spec spec = only(w, ENDPOINT_KIND_DEVICE)->spec;
+    spec.has_volume = PRESENCE_VALUE;
+    spec.volume = 0.7;
+    change(w, uid, &spec);
+    assert_string_equal(w->trace, "speaker:0.70");
+    snprintf(spec.display_name, sizeof spec.display_name, "Other");
+    fake_world_clear_trace(w);
+    change(w, uid, &spec); /* not the volume: what others did to it in the meantime stays */
+    assert_string_equal(w->trace, "");
+    device.volume = 0.2; /* somebody else's doing: it is shown, and not fought over */
+    tell(w, &device);
+    assert_string_equal(w->trace, "");
+    assert_float_equal(shown(w, uid).status.volume, 0.2, 1e-9);
+    assert_float_equal(shown(w, uid).spec.volume, 0.7, 1e-9);
+    tell_gone(w, &device);
+    spec.has_muted = PRESENCE_VALUE;
+    spec.muted = true;
+    change(w, uid, &spec); /* nobody is there to be told */
+    assert_string_equal(w->trace, "");
+    tell(w, &device);
+    assert_string_equal(w->trace, "speaker:0.70:mute");
+}
+
+static void a_driver_without_its_sound_server(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    char uid[UID_SIZE];
+    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
+    struct endpoint_spec spec = only(w, ENDPOINT_KIND_DEVICE)->spec;
+    spec.channels = 1;
+    change(w, uid, &spec);
+    tell_gone(w, &device);
+    struct err_info failure = {};
+    (void)err_set(&failure, ERR_UNAVAILABLE, "the sound server is not there");
+    w->watcher->driver(w->watcher_arg, &failure);
+    assert_string_equal(shown(w, uid).status.reason, "DriverUnavailable");
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_UNAVAILABLE);
+    struct ready ready;
+    orchestrator_ready(w->orchestrator, &ready);
+    assert_true(ready.ready); /* everything else is served */
+    assert_int_equal(ready.n_reasons, 1);
+    w->watcher->driver(w->watcher_arg, &(struct err_info){});
+    assert_string_equal(shown(w, uid).status.reason, "DeviceMissing");
+    tell(w, &device);
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_AVAILABLE);
+}
+
+static void thousands_that_come_and_go(void **state) {
+    struct fake_world *w = *state;
+    char name[32];
+    struct audio_device device = speaker();
+    device.system_name = name;
+    for (int i = 0; i < 3000; i++) {
+        snprintf(name, sizeof name, "usb-%d", i);
+        tell(w, &device);
+    }
+    size_t n = 0;
+    for (const struct registry_endpoint *e = nullptr; (e = orchestrator_next_endpoint(w->orchestrator, e));)
+        n++;
+    assert_int_equal(n, LIMIT_ENDPOINTS);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(name, sizeof name, "usb-%d", i);
+        tell_gone(w, &device);
+    }
+    assert_null(orchestrator_next_endpoint(w->orchestrator, nullptr));
+}
+
+static void what_a_write_may_not_do(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    const struct registry_endpoint *e = only(w, ENDPOINT_KIND_DEVICE);
+    char uid[UID_SIZE], stored[UID_SIZE];
+    memcpy(uid, e->uid, sizeof uid);
+    struct endpoint_spec spec = e->spec;
+    struct err_info info = {};
+    assert_int_equal(put(w, "", &spec, stored, &info), ERR_CONFLICT); /* it is in the list */
+    snprintf(spec.device.system_name, sizeof spec.device.system_name, "another");
+    assert_int_equal(put(w, uid, &spec, stored, &info), ERR_INVALID);
+    assert_string_equal(info.pointer, "/device");
+    assert_int_equal(put(w, "zzzzzz-zzzzzz-zzzzzz", &spec, stored, &info), ERR_INVALID);
+    assert_string_equal(info.pointer, "/device/system_name");
+    assert_int_equal(put(w, "", &spec, stored, &info), ERR_OK); /* settings for one that may come */
+    assert_int_equal(shown(w, stored).status.state, ENDPOINT_STATE_UNAVAILABLE);
+    spec.has_device = PRESENCE_NULL;
+    assert_int_equal(put(w, "", &spec, stored, &info), ERR_INVALID);
+    assert_string_equal(info.pointer, "/device");
+}
+
+/* ---- virtual ---- */
+
+static void a_virtual_device_is_kept_up(void **state) {
+    struct fake_world *w = *state;
+    struct endpoint_spec spec = fake_endpoint_spec("{\"kind\":\"virtual_speaker\",\"display_name\":\"To the office\"}");
+    char uid[UID_SIZE];
+    fake_world_clear_trace(w);
+    assert_int_equal(put(w, "", &spec, uid, nullptr), ERR_OK);
+    assert_string_equal(w->trace, "expose");
+    assert_string_equal(w->exposed, uid);
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_UNAVAILABLE);
+    struct audio_device device = speaker();
+    device.uid = uid;
+    device.system_name = "rocd.x";
+    device.kind = ENDPOINT_KIND_VIRTUAL_SPEAKER;
+    tell(w, &device);
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_AVAILABLE);
+    assert_int_equal(shown(w, uid).stream_direction, STREAM_DIRECTION_INPUT);
+    assert_int_equal(shown(w, uid).endpoint_type, ENDPOINT_TYPE_STREAMING_DEVICE);
+    assert_string_equal(shown(w, uid).system_name, "rocd.x");
+    /* after a restart of rocd it is there again, without being asked for */
+    fake_world_stop(w);
+    *w->exposed = 0;
+    fake_world_clear_trace(w);
+    fake_world_start(w);
+    assert_string_equal(w->exposed, uid);
+    tell(w, &device);
+    /* somebody takes it away: it is reported and not fought over */
+    (void)err_set(&device.failure, ERR_NOT_FOUND, "somebody has removed it");
+    fake_world_clear_trace(w);
+    tell_gone(w, &device);
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_UNAVAILABLE);
+    assert_string_equal(shown(w, uid).status.message, "somebody has removed it");
+    assert_string_equal(w->trace, "");
+    spec.enabled = false;
+    change(w, uid, &spec);
+    assert_string_equal(w->exposed, "");
+    tell(w, &device); /* late news of what is switched off */
+    assert_int_equal(shown(w, uid).status.state, ENDPOINT_STATE_DISABLED);
+    spec.enabled = true;
+    change(w, uid, &spec);
+    assert_string_equal(w->exposed, uid);
+    assert_int_equal(drop(w, uid, nullptr), ERR_OK);
+    assert_string_equal(w->exposed, "");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_found_is_listed_as_long_as_it_is_there),
+        TEST(uids_tell_devices_apart),
+        TEST(what_has_settings_stays_listed),
+        TEST(what_a_stream_names_stays_listed_and_comes_back),
+        TEST(volume_and_mute_are_set_when_it_appears_and_when_they_change),
+        TEST(a_driver_without_its_sound_server),
+        TEST(thousands_that_come_and_go),
+        TEST(what_a_write_may_not_do),
+        TEST(a_virtual_device_is_kept_up),
+    };
+    return cmocka_run_group_tests_name("devices", tests, nullptr, nullptr);
+}
