@@ -231,7 +231,7 @@ const struct config_field CONFIG_PEER_SCHEMA[CONFIG_PEER_N_KEYS] = {
                              .fixed = "",
                              .summary = "`host:port` of its `signaling.address`, as it is reached from here. Without "
                                         "one the peer is not dialed: it dials this one. One of two peers needs to know "
-                                        "the other's.",
+                                        "the other's. No two of them have the same.",
                              .example = "kitchen.example:4041"},
     [CONFIG_PEER_ROLE] = {.key = "role",
                           .type = CONFIG_TYPE_WORD,

@@ -29,20 +29,32 @@ bool roster_role_parse(const char *text, enum roster_role *ret) {
     return false;
 }
 
-static enum err check_address(const char *address, struct err_info *reterr) {
+/* host:port as in a Roc URI, whose complaints would speak of schemes, though */
+static bool read_address(const char *address, struct uri_roc *ret) {
     char uri[URI_SIZE];
-    struct uri_roc parsed;
-    /* host:port as in a Roc URI, whose complaints would speak of schemes, though */
-    if (strlen(address) <= ROSTER_ADDRESS_MAX) {
-        snprintf(uri, sizeof uri, "%s://%s", uri_scheme_name(URI_RTP), address);
-        if (uri_parse_roc(uri, URI_MEDIA, false, &parsed, nullptr) == ERR_OK)
-            return ERR_OK;
+    if (strlen(address) > ROSTER_ADDRESS_MAX)
+        return false;
+    snprintf(uri, sizeof uri, "%s://%s", uri_scheme_name(URI_RTP), address);
+    return uri_parse_roc(uri, URI_MEDIA, false, ret, nullptr) == ERR_OK;
+}
+
+static enum err check_address(const struct roster *roster, const char *address, struct err_info *reterr) {
+    struct uri_roc own, other;
+    if (!read_address(address, &own))
+        return err_set_at(
+            reterr, ERR_INVALID, "address",
+            "'%.100s' is no address of a peer: want host:port, such as 192.0.2.10:4041, [2001:db8::10]:4041 or "
+            "kitchen.example:4041",
+            address);
+    for (size_t i = 0; i < roster->n; i++) {
+        const struct roster_member *member = &roster->members[i];
+        if (*member->address && read_address(member->address, &other) && uri_roc_clash(&own, &other))
+            return err_set_at(reterr, ERR_CONFLICT, "address",
+                              "peer %s is listed at %s already, and only one can answer there: give each its own "
+                              "address, or leave it out for the one that dials this peer",
+                              member->node_id, member->address);
     }
-    return err_set_at(
-        reterr, ERR_INVALID, "address",
-        "'%.100s' is no address of a peer: want host:port, such as 192.0.2.10:4041, [2001:db8::10]:4041 or "
-        "kitchen.example:4041",
-        address);
+    return ERR_OK;
 }
 
 /* Who the key belongs to already, if to anybody. */
@@ -74,7 +86,7 @@ enum err roster_add(struct roster *roster, const char *node_id, const char *addr
         return err_set_at(reterr, ERR_INVALID, "id", "this node id is of no key that can be used");
     enum err e = check_key(roster, &member, own_public_key, reterr);
     if (e == ERR_OK && address && address[0])
-        e = check_address(address, reterr);
+        e = check_address(roster, address, reterr);
     if (e != ERR_OK)
         return e;
     if (address)

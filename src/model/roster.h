@@ -19,7 +19,8 @@
  * peer asks for is held against its role at both ends.
  *
  * No two members have the same key on a link, the X25519 form, and none has ours: a link is known by this key alone. It
- * is not enough that node ids differ, for a point of Ed25519 and its negative are one there.
+ * is not enough that node ids differ, for a point of Ed25519 and its negative are one there. Nor do two have the same
+ * address: what a carrier hears of a connection that it dialed, it hears by address.
  *
  * Life cycle: zeroed → roster_add … → roster_finish. Members do not move once all are added.
  * Threads: any; constant once filled.
@@ -44,8 +45,8 @@ struct roster {
 };
 
 /* `address` may be nullptr or "": not known. Names are not looked up here. `own_public_key` may be nullptr: then nobody is
- * ourselves. ERR_INVALID, with the pointer "id" (no node id; our own), "address" or "role"; ERR_CONFLICT (listed twice;
- * pointer "id"), ERR_LIMIT, ERR_NO_MEMORY. On failure the roster is as it was. */
+ * ourselves. ERR_INVALID, with the pointer "id" (no node id; our own), "address" or "role"; ERR_CONFLICT (listed twice:
+ * "id"; another is listed at this address: "address"), ERR_LIMIT, ERR_NO_MEMORY. On failure the roster is as it was. */
 enum err roster_add(struct roster *roster, const char *node_id, const char *address, enum roster_role role,
                     const uint8_t *own_public_key, struct err_info *reterr);
 /* Accepts a zeroed one, and leaves one. */

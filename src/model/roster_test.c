@@ -130,6 +130,33 @@ static void bad_members_are_refused(void **) {
     }
 }
 
+static void one_address_is_of_one_member(void **) {
+    struct roster roster = {};
+    static const struct {
+        const char *taken, *again[3];
+    } CASES[] = {
+        {"192.0.2.10:4041", {"192.0.2.10:4041"}},
+        {"kitchen.example:4041", {"kitchen.example:4041", "Kitchen.Example:4041"}},
+        {"[2001:db8::10]:4041", {"[2001:db8::10]:4041", "[2001:DB8:0::10]:4041"}},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        assert_int_equal(roster_add(&roster, ID_A, CASES[i].taken, ROSTER_VIEWER, nullptr, nullptr), ERR_OK);
+        for (size_t k = 0; CASES[i].again[k]; k++) {
+            assert_refused(&roster, ID_B, CASES[i].again[k], ROSTER_VIEWER, nullptr, ERR_CONFLICT, "address", ID_A);
+            assert_refused(&roster, ID_B, CASES[i].again[k], ROSTER_VIEWER, nullptr, ERR_CONFLICT, "address",
+                           CASES[i].taken);
+        }
+        roster_finish(&roster);
+    }
+    /* Another port is another rocd, and several may have no address. */
+    assert_int_equal(roster_add(&roster, ID_A, "192.0.2.10:4041", ROSTER_VIEWER, nullptr, nullptr), ERR_OK);
+    assert_int_equal(roster_add(&roster, ID_B, "192.0.2.10:4051", ROSTER_VIEWER, nullptr, nullptr), ERR_OK);
+    roster_finish(&roster);
+    assert_int_equal(roster_add(&roster, ID_A, "", ROSTER_VIEWER, nullptr, nullptr), ERR_OK);
+    assert_int_equal(roster_add(&roster, ID_B, nullptr, ROSTER_VIEWER, nullptr, nullptr), ERR_OK);
+    roster_finish(&roster);
+}
+
 static void a_site_is_not_endless(void **) {
     struct roster roster = {};
     char id[NODE_ID_SIZE];
@@ -166,8 +193,11 @@ static void roles_have_names(void **) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(members_are_found),       cmocka_unit_test(one_key_is_one_member),
-        cmocka_unit_test(bad_members_are_refused), cmocka_unit_test(a_site_is_not_endless),
+        cmocka_unit_test(members_are_found),
+        cmocka_unit_test(one_key_is_one_member),
+        cmocka_unit_test(one_address_is_of_one_member),
+        cmocka_unit_test(bad_members_are_refused),
+        cmocka_unit_test(a_site_is_not_endless),
         cmocka_unit_test(roles_have_names),
     };
     if (crypto_init(nullptr) != ERR_OK)

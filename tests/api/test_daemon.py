@@ -14,6 +14,7 @@ from support.wait import wait_until
 
 # of the key of RFC 8032, 7.1, test 1
 ID = '25njqam-cweflpv-kl73j4s-zahhiho-c4xt3kt-cgjnpai-ngr5yhk-enaan5g'
+OTHER_ID = 'hvabpq7-iioevve-vxbktu2-g36xsoj-qlgpf3c-jndgazv-k7ckxum-ygaly5n'
 
 
 def refused(daemon, *args, code=None):
@@ -99,6 +100,8 @@ def test_a_peer_is_not_its_own(daemons, workdir):
     (f'site:\n  peers:\n    - id: {ID}\n      role: boss\n', ['site.peers[0].role', ':4:13:', 'operator']),
     (f'site:\n  peers:\n    - id: {ID}\n      address: kitchen\n', ['site.peers[0].address', ':4:16:', 'host:port']),
     (f'site:\n  peers:\n    - id: {ID}\n    - id: {ID.upper()}\n', ['site.peers[1].id', ':4:11:', 'twice']),
+    (f'site:\n  peers:\n    - id: {ID}\n      address: 192.0.2.1:4041\n    - id: {OTHER_ID}\n      address: 192.0.2.1:4041\n',
+     ['site.peers[1].address', ':6:16:', ID, 'its own address']),
     ('name: [a\n', ['1']),
     ('name: "a\tb\n', []),
     ('- a\n- b\n', []),
