@@ -14,7 +14,7 @@
  * fake_site_finish, which asserts that no link id, path or request is left. Threads: one.
  */
 constexpr size_t FAKE_PEERS_MAX = 4;
-constexpr size_t FAKE_SEALED_MAX = 256;
+constexpr size_t FAKE_SEALED_MAX = MEDIA_LINKS_MAX;
 constexpr uint16_t FAKE_MEDIA_PORT = 4042;
 
 struct media_port {

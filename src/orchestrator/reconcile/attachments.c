@@ -90,26 +90,58 @@ static void on_lease(void *arg) {
         entry_free(entry);
 }
 
-/* One that has ended is forgotten for the next when there are too many. */
-static enum err make_room(struct reconcile *r, struct err_info *reterr) {
-    struct attachments_entry *oldest = nullptr, *entry;
+/* Of those that are kept; the owner is one of the roster. */
+static size_t share_of_each(const struct reconcile *r) {
+    return LIMIT_ATTACHMENTS_KEPT / r->roster->n;
+}
+static_assert(LIMIT_ATTACHMENTS_KEPT >= ROSTER_MAX && LIMIT_ATTACHMENTS - LIMIT_ATTACHMENTS_KEPT >= LIMIT_STREAMS);
+static_assert(LIMIT_ATTACHMENTS + LIMIT_STREAMS <= MEDIA_LINKS_MAX);
+
+/* What the owner has, those that have ended included; the oldest of these that can be forgotten. */
+static size_t count_of(const struct reconcile *r, const char *owner, struct attachments_entry **ret_oldest) {
+    struct attachments_entry *entry;
     size_t n = 0;
+    *ret_oldest = nullptr;
     list_for_each(entry, &r->attachments, link) {
+        if (strcmp(entry->owner, owner) != 0)
+            continue;
         n++;
-        oldest = !oldest && entry->is_ended && !entry->run ? entry : oldest;
+        *ret_oldest = !*ret_oldest && entry->is_ended && !entry->run ? entry : *ret_oldest;
     }
-    if (n < LIMIT_ATTACHMENTS)
+    return n;
+}
+
+/* How many more there can be if each of the other owners is to have its share. */
+static size_t n_left(const struct reconcile *r, const char *owner) {
+    size_t share = share_of_each(r), n = 0;
+    for (size_t i = 0; i < r->roster->n; i++) {
+        struct attachments_entry *unused;
+        size_t own = count_of(r, r->roster->members[i].uid, &unused);
+        bool is_other = strcmp(r->roster->members[i].uid, owner) != 0;
+        n += is_other && own < share ? share : own;
+    }
+    return n < LIMIT_ATTACHMENTS ? LIMIT_ATTACHMENTS - n : 0;
+}
+
+/* An owner always gets its share, and more as long as the shares of the others are not touched. At its limit, its oldest
+ * one that has ended is forgotten for the next. */
+static enum err make_room(struct reconcile *r, const char *owner, struct err_info *reterr) {
+    struct attachments_entry *oldest;
+    size_t n = count_of(r, owner, &oldest);
+    if (n < share_of_each(r) || n_left(r, owner) > 0)
         return ERR_OK;
     if (!oldest)
         return err_set(reterr, ERR_LIMIT,
-                       "%zu streams of other peers take sound from here, as many as LIMIT_ATTACHMENTS allows", n);
+                       "%zu streams of peer %s take sound from here, and there is no room for another: of %zu in all "
+                       "(LIMIT_ATTACHMENTS), %zu (LIMIT_ATTACHMENTS_KEPT) are kept in equal shares, %zu for each peer",
+                       n, owner, LIMIT_ATTACHMENTS, LIMIT_ATTACHMENTS_KEPT, share_of_each(r));
     entry_free(oldest);
     return ERR_OK;
 }
 
 static enum err entry_create(struct reconcile *r, const char *owner, const char *stream, struct attachments_entry **ret,
                              struct err_info *reterr) {
-    enum err err = make_room(r, reterr);
+    enum err err = make_room(r, owner, reterr);
     if (err)
         return err;
     struct attachments_entry *entry = calloc(1, sizeof *entry);

@@ -549,30 +549,56 @@ static void test_a_site_of_one_gives_nothing(void **state) {
     assert_int_equal(ask(f), ERR_UNAVAILABLE);
 }
 
-static void test_there_are_only_so_many(void **state) {
-    struct fixture *f = *state;
-    want(f, TONE);
-    fake_put_endpoint(&f->world, f->source, "{\"kind\":\"tone\",\"enabled\":false}", f->source);
+/* One more of this owner, with this number. */
+static enum err attach_number(struct fixture *f, const struct fake_peer *owner, size_t number) {
+    struct grant grant = good_grant(f);
     char uid[UID_SIZE];
-    enum err err = ERR_OK;
+    snprintf(uid, sizeof uid, "stream-limits-%06zu", number);
+    memcpy(grant.stream, uid, sizeof uid);
+    snprintf(grant.destination, sizeof grant.destination, "/peers/%s/endpoints/speakr-speakr-speakr", owner->uid);
+    sign(f, &grant, &f->commander->key);
+    return orchestrator_put_attachment(f->world.orchestrator, owner->uid, uid, &f->spec, &f->said, &f->info);
+}
+
+static size_t attach_all(struct fixture *f, const struct fake_peer *owner) {
     size_t n = 0;
-    for (; !err && n <= LIMIT_ATTACHMENTS; n++) {
-        struct grant grant = good_grant(f);
-        snprintf(uid, sizeof uid, "stream-limits-%06zu", n);
-        memcpy(grant.stream, uid, sizeof uid);
-        sign(f, &grant, &f->commander->key);
-        err = orchestrator_put_attachment(f->world.orchestrator, f->owner->uid, uid, &f->spec, &f->said, &f->info);
-    }
+    enum err err;
+    while ((err = attach_number(f, owner, n)) == ERR_OK)
+        n++;
     assert_int_equal(err, ERR_LIMIT);
-    assert_int_equal(n, LIMIT_ATTACHMENTS + 1);
-    assert_non_null(strstr(f->info.message, "LIMIT_ATTACHMENTS"));
-    /* One that has ended makes room. */
-    assert_int_equal(orchestrator_remove_attachment(f->world.orchestrator, f->owner->uid, "stream-limits-000007",
-                                                    ANY_GENERATION, nullptr),
+    assert_non_null(strstr(f->info.message, "(LIMIT_ATTACHMENTS)"));
+    assert_non_null(strstr(f->info.message, "(LIMIT_ATTACHMENTS_KEPT)"));
+    assert_non_null(strstr(f->info.message, owner->uid));
+    return n;
+}
+
+static void detach_number(struct fixture *f, const struct fake_peer *owner, size_t number) {
+    char uid[UID_SIZE];
+    snprintf(uid, sizeof uid, "stream-limits-%06zu", number);
+    assert_int_equal(orchestrator_remove_attachment(f->world.orchestrator, owner->uid, uid, ANY_GENERATION, &f->info),
                      ERR_OK);
     fake_world_run_ms(&f->world, 0);
-    assert_int_equal(
-        orchestrator_put_attachment(f->world.orchestrator, f->owner->uid, uid, &f->spec, &f->said, &f->info), ERR_OK);
+}
+
+/* However much one owner asks for, the others get their shares. */
+static void test_there_are_only_so_many_and_each_owner_has_a_share(void **state) {
+    struct fixture *f = *state;
+    constexpr size_t SHARE = LIMIT_ATTACHMENTS_KEPT / 3;
+    fake_peer_up(&f->site, f->other, 0xb2);
+    want(f, TONE);
+    fake_put_endpoint(&f->world, f->source, "{\"kind\":\"tone\",\"enabled\":false}", f->source);
+    size_t n = attach_all(f, f->owner);
+    assert_int_equal(n, LIMIT_ATTACHMENTS - 2 * SHARE);
+    assert_true(n >= LIMIT_STREAMS);
+    assert_int_equal(attach_all(f, f->other), SHARE);
+
+    /* One that has ended makes room: for its owner, and not at the cost of another's. */
+    detach_number(f, f->other, 7);
+    assert_int_equal(attach_number(f, f->owner, n), ERR_LIMIT);
+    assert_int_equal(attach_number(f, f->other, SHARE), ERR_OK);
+    assert_int_equal(attach_number(f, f->other, SHARE + 1), ERR_LIMIT);
+    detach_number(f, f->owner, 7);
+    assert_int_equal(attach_number(f, f->owner, n), ERR_OK);
 }
 
 static void test_stop_at_any_step(void **state) {
@@ -619,7 +645,7 @@ int main(void) {
         T(test_an_owner_that_is_elsewhere_needs_the_next_link),
         T(test_what_cannot_be_is_refused),
         T(test_a_site_of_one_gives_nothing),
-        T(test_there_are_only_so_many),
+        T(test_there_are_only_so_many_and_each_owner_has_a_share),
         T(test_stop_at_any_step),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
