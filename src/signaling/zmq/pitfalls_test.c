@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -66,7 +68,7 @@ static void expect_served(struct test_peer *from, struct test_peer *by) {
 
 /* ---- row: peer kill -9, back; ZeroMQ does not tell ---- */
 
-/* This program again, as a peer that only listens: its secret, its port, its epoch, the member it knows. */
+/* This program again, as a peer that only listens: its secret, its port, its epoch, the members it knows. */
 static int be_a_peer(char **argv) {
     static struct test_site alone;
     struct test_peer *p = &alone.peers[0];
@@ -78,8 +80,9 @@ static int be_a_peer(char **argv) {
     uid_reproducible(p->uid, UID_TAG_PEER, p->key.public_key, CRYPTO_PUBLIC_KEY_SIZE);
     p->port = (uint16_t)strtoul(argv[4], nullptr, 10);
     p->epoch = strtoull(argv[5], nullptr, 10);
-    if (roster_add(&p->roster, argv[6], "", ROSTER_ADMIN, p->key.public_key, nullptr) != ERR_OK)
-        return 1;
+    for (int i = 6; i < 8; i++)
+        if (roster_add(&p->roster, argv[i], "", ROSTER_ADMIN, p->key.public_key, nullptr) != ERR_OK)
+            return 1;
     test_start(p);
     printf("%u\n", (unsigned)p->port);
     fflush(stdout);
@@ -99,7 +102,7 @@ static pid_t spawn_b(uint64_t epoch) {
     assert_true(pid >= 0);
     if (pid == 0) {
         dup2(out[1], STDOUT_FILENO);
-        execl("/proc/self/exe", "pitfalls", "--peer", secret, public, port, run, A->node_id, nullptr);
+        execl("/proc/self/exe", "pitfalls", "--peer", secret, public, port, run, A->node_id, C->node_id, nullptr);
         _exit(127);
     }
     close(out[1]);
@@ -473,6 +476,142 @@ static void a_thousand_idle_connections_are_closed_and_bother_nobody(void **) {
     expect_served(A, B); /* and a thousand events of the monitor later */
 }
 
+/* As often as it likes; never in the way of the test. */
+static void knock(struct sink *sink) {
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(B->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *sink = (struct sink){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    assert_true(sink->fd >= 0);
+    assert_true(connect(sink->fd, (const struct sockaddr *)&at, sizeof at) == 0 || errno == EINPROGRESS);
+}
+
+static unsigned n_files_of(pid_t pid) {
+    char path[64];
+    unsigned n = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+static void limit_files(pid_t pid, rlim_t n) {
+    struct rlimit limit;
+    assert_int_equal(prlimit(pid, RLIMIT_NOFILE, nullptr, &limit), 0);
+    limit.rlim_cur = n;
+    assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &limit, nullptr), 0);
+}
+
+static int64_t cpu_ns_of(pid_t pid) {
+    char path[64], line[1024] = "";
+    long long user, system;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    fclose(file);
+    const char *rest = strrchr(line, ')'); /* the name may hold anything */
+    assert_non_null(rest);
+    assert_int_equal(sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld", &user, &system), 2);
+    return (user + system) * (NS_PER_S / sysconf(_SC_CLK_TCK));
+}
+
+struct crowd {
+    struct sink sinks[N_IDLE];
+    size_t n;
+    pid_t pid;
+    unsigned n_files; /* wanted of the process */
+};
+
+static bool has_so_many_files(void *arg) {
+    const struct crowd *crowd = arg;
+    return n_files_of(crowd->pid) >= crowd->n_files;
+}
+
+static bool c_is_up(void *) {
+    return test_is_up(C, B);
+}
+
+/* For three seconds strangers come again and again, a member dials, and another makes use of its link. */
+static void press(struct crowd *crowd) {
+    int64_t began_ns = loop_now_ns(loop_uv_loop(site.loop)), cpu_ns = cpu_ns_of(crowd->pid), elapsed_ns;
+    do {
+        for (size_t i = 0; i < crowd->n; i++)
+            if (crowd->sinks[i].fd < 0 || is_closed(&crowd->sinks[i])) {
+                close(crowd->sinks[i].fd);
+                knock(&crowd->sinks[i]);
+            }
+        test_run(&site, 100 * NS_PER_MS);
+        expect_served(A, B);
+        elapsed_ns = loop_now_ns(loop_uv_loop(site.loop)) - began_ns;
+    } while (elapsed_ns < 3 * NS_PER_S);
+    cpu_ns = cpu_ns_of(crowd->pid) - cpu_ns;
+    if (cpu_ns > elapsed_ns / 3)
+        fail_msg("it spins: %lld ms of CPU in %lld ms", (long long)(cpu_ns / NS_PER_MS),
+                 (long long)(elapsed_ns / NS_PER_MS));
+}
+
+/* Descriptors run out of a process all at once, and those who wait at its door make accept() fail. */
+static void without_descriptors_it_rests_keeps_its_links_and_recovers(void **) {
+    static struct crowd crowd;
+    crowd = (struct crowd){.n = 50, .pid = spawn_b(0x1000)};
+    test_list(A, B, B->port);
+    test_list(C, B, B->port);
+    test_start(A);
+    test_dial_now(A, B);
+    test_wait(&site, is_up, nullptr);
+    expect_served(A, B);
+    limit_files(crowd.pid, n_files_of(crowd.pid));
+    for (size_t i = 0; i < crowd.n; i++)
+        knock(&crowd.sinks[i]);
+    test_start(C);
+    test_dial_now(C, B);
+    press(&crowd);
+    assert_int_equal(A->n_up, 1); /* the link it had */
+    assert_int_equal(C->n_up, 0);
+    for (size_t i = 0; i < crowd.n; i++)
+        close(crowd.sinks[i].fd);
+    limit_files(crowd.pid, 1024);
+    test_dial_now(C, B);
+    test_wait(&site, c_is_up, nullptr);
+    expect_served(C, B);
+    expect_served(A, B);
+    assert_int_equal(A->n_up, 1);
+    kill_9(crowd.pid);
+}
+
+/* More strangers than it has descriptors: some are left for other things, and members come in when they have gone. */
+static void strangers_do_not_get_the_last_descriptors(void **) {
+    static struct crowd crowd;
+    enum { LIMIT = 300, KEPT = 64 };
+    crowd = (struct crowd){.n = 400, .pid = spawn_b(0x1000), .n_files = LIMIT - KEPT};
+    limit_files(crowd.pid, LIMIT);
+    test_list(A, B, B->port);
+    test_list(C, B, B->port);
+    test_start(A);
+    test_dial_now(A, B);
+    test_wait(&site, is_up, nullptr);
+    for (size_t i = 0; i < crowd.n; i++) {
+        knock(&crowd.sinks[i]);
+        if (i % 10 == 0)
+            test_run(&site, NS_PER_MS);
+    }
+    test_wait(&site, has_so_many_files, &crowd);
+    press(&crowd);
+    assert_true(n_files_of(crowd.pid) < LIMIT);
+    assert_int_equal(A->n_up, 1);
+    for (size_t i = 0; i < crowd.n; i++)
+        close(crowd.sinks[i].fd);
+    test_start(C);
+    test_dial_now(C, B);
+    test_wait(&site, c_is_up, nullptr);
+    expect_served(C, B);
+    assert_int_equal(A->n_up, 1);
+    kill_9(crowd.pid);
+}
+
 /* ---- row: claimed routing ids ---- */
 
 static void a_claimed_routing_id_steals_nothing(void **) {
@@ -637,6 +776,8 @@ int main(int argc, char **argv) {
         TEST(dangerous_options_are_not_used_and_limits_are),
         TEST(a_huge_frame_of_a_stranger_costs_nothing),
         TEST(a_thousand_idle_connections_are_closed_and_bother_nobody),
+        TEST(without_descriptors_it_rests_keeps_its_links_and_recovers),
+        TEST(strangers_do_not_get_the_last_descriptors),
         TEST(a_claimed_routing_id_steals_nothing),
         TEST(nonsense_of_a_member_ends_its_line_only),
         TEST(an_oversized_frame_of_a_member_ends_its_connection_only),
@@ -644,7 +785,7 @@ int main(int argc, char **argv) {
         TEST(a_peer_that_lies_about_its_epochs_harms_itself),
         TEST(two_peers_with_one_key),
     };
-    if (argc == 7 && strcmp(argv[1], "--peer") == 0)
+    if (argc == 8 && strcmp(argv[1], "--peer") == 0)
         return be_a_peer(argv);
     return cmocka_run_group_tests_name("pitfalls", tests, nullptr, nullptr);
 }

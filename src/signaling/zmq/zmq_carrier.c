@@ -130,31 +130,14 @@ static enum err open_client(struct zmq_carrier *c, struct err_info *reterr) {
     return ERR_OK;
 }
 
-static void note_port(struct zmq_carrier *c) {
-    char endpoint[256] = "";
-    size_t size = sizeof endpoint;
-    (void)zmq_getsockopt(c->handles[ZMQ_ROLE_SERVER].socket, ZMQ_LAST_ENDPOINT, endpoint, &size);
-    const char *colon = strrchr(endpoint, ':');
-    c->port = colon ? (uint16_t)strtoul(colon + 1, nullptr, 10) : 0;
-}
-
 static enum err open_server(struct zmq_carrier *c, struct err_info *reterr) {
+    constexpr int EVENTS = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED;
     void *socket = c->handles[ZMQ_ROLE_SERVER].socket = zmq_socket(c->context, ZMQ_ROUTER);
-    if (!socket || !set_common(c, socket) || !set_int(socket, ZMQ_BACKLOG, 512) ||
-        !set_int(socket, ZMQ_CURVE_SERVER, 1) ||
+    if (!socket || !set_common(c, socket) || !set_int(socket, ZMQ_CURVE_SERVER, 1) ||
         zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, ZMQ_ZAP_DOMAIN_NAME, strlen(ZMQ_ZAP_DOMAIN_NAME)) ||
-        !monitor(c, ZMQ_ROLE_SERVER, ZMQ_ROLE_SERVER_MONITOR, "inproc://server-monitor", ZMQ_EVENT_DISCONNECTED))
+        !monitor(c, ZMQ_ROLE_SERVER, ZMQ_ROLE_SERVER_MONITOR, "inproc://server-monitor", EVENTS))
         return sockets_failed("the socket that peers dial", reterr);
-    char endpoint[ROSTER_ADDRESS_MAX + 16];
-    snprintf(endpoint, sizeof endpoint, "tcp://%s", c->address);
-    if (zmq_bind(socket, endpoint)) {
-        int error = zmq_errno();
-        return err_set(reterr, error == EADDRINUSE ? ERR_BUSY : ERR_INVALID,
-                       "peers cannot be listened for at %s (signaling.address): %s%s", c->address, zmq_strerror(error),
-                       error == EADDRINUSE ? "; another rocd may have it: give this one another port" : "");
-    }
-    note_port(c);
-    return ERR_OK;
+    return zmq_door_open(c, reterr);
 }
 
 /* ---- the ops ---- */
@@ -259,6 +242,7 @@ static void carrier_close(struct carrier *carrier) {
     for (int role = 0; role < ZMQ_N_ROLES; role++)
         if (c->handles[role].socket)
             zmq_close(c->handles[role].socket);
+    zmq_door_close(c);
     uv_close_if_open(c, (uv_handle_t *)&c->prepare);
     uv_close_if_open(c, (uv_handle_t *)&c->check);
     uv_close_if_open(c, (uv_handle_t *)&c->idle);
@@ -286,6 +270,7 @@ enum err zmq_carrier_create(const struct zmq_carrier_config *config, struct carr
     if (!c)
         return err_set(reterr, ERR_NO_MEMORY, "no memory for the links to other peers");
     c->carrier.ops = &OPS;
+    c->door.fd = -1;
     c->log = config->log;
     c->roster = config->roster;
     c->loop = loop_uv_loop(config->loop);

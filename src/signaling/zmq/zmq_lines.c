@@ -134,6 +134,10 @@ bool zmq_read_server_monitor(struct zmq_carrier *c) {
     struct monitor_event event;
     if (!read_event(c->handles[ZMQ_ROLE_SERVER_MONITOR].socket, &event))
         return false;
+    if (event.event == ZMQ_EVENT_ACCEPTED)
+        zmq_door_on_accepted(c);
+    if (event.event == ZMQ_EVENT_ACCEPT_FAILED)
+        zmq_door_on_accept_failed(c, (int)event.value);
     if (event.event != ZMQ_EVENT_DISCONNECTED)
         return true;
     for (size_t i = 0; i < c->roster->n; i++) {

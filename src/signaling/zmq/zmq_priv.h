@@ -62,6 +62,13 @@ struct zmq_line {
     struct loop_timer dial_failed; /* an attempt that failed at once is told of later */
 };
 
+struct zmq_door {
+    int fd;                  /* owned; -1: nobody is listened for */
+    bool is_held;            /* descriptors are short */
+    struct loop_timer timer; /* looks how many are left */
+    int64_t logged_ns;       /* when the log was last told of it; 0: never */
+};
+
 struct zmq_carrier {
     struct carrier carrier; /* first member */
     struct log log;
@@ -75,6 +82,7 @@ struct zmq_carrier {
     void *arg;
     void *context;
     struct zmq_handle handles[ZMQ_N_ROLES];
+    struct zmq_door door;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t idle;
@@ -95,6 +103,13 @@ bool zmq_read_server_monitor(struct zmq_carrier *c);
 bool zmq_read_client_monitor(struct zmq_carrier *c);
 /* Ends the attempt or the connection that we made; tells nobody. */
 void zmq_dialed_end(struct zmq_line *line);
+
+/* zmq_door.c: the port that peers dial. The socket of ZMQ_ROLE_SERVER is there and set. */
+enum err zmq_door_open(struct zmq_carrier *c, struct err_info *reterr);
+void zmq_door_close(struct zmq_carrier *c); /* after the socket */
+/* What its monitor tells; `error` of accept() */
+void zmq_door_on_accepted(struct zmq_carrier *c);
+void zmq_door_on_accept_failed(struct zmq_carrier *c, int error);
 
 /* zap.c */
 bool zmq_read_zap(struct zmq_carrier *c);
