@@ -19,11 +19,14 @@ constexpr size_t HTTP_DROP_MAX = 1024 * 1024;
 struct http_listener {
     struct http *http;
     struct MHD_Daemon *daemon;
+    int fd;           /* owned: where clients knock */
+    uv_poll_t door;   /* of fd, while there is room */
     uv_poll_t poll;   /* of the daemon's epoll set */
     uv_timer_t timer; /* its time-outs, and "run soon" */
     int n_open;       /* uv handles not yet closed; freed with the last */
     unsigned n_connections, connections_max;
     bool is_unix;
+    bool is_short; /* of descriptors, when it last accepted: until the next tick nobody is let in */
 };
 
 /* Of one TCP or unix connection, from accept to close. */

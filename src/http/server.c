@@ -15,8 +15,9 @@
 
 /*
  * libmicrohttpd in external-epoll mode: its epoll descriptor is one uv_poll of the core's loop, its time-outs one
- * uv_timer. The listening sockets are ours (libmicrohttpd 1.0.1 closes its own twice when binding fails). Its own
- * time-out counts from the last byte, which a client that drips never trips: deadlines are kept here.
+ * uv_timer. The listening sockets are ours, and so is accept(): libmicrohttpd 1.0.1 closes its own socket twice when
+ * binding fails, and when descriptors have run out it tries again without pause, or not before one of its connections
+ * ends. Its own time-out counts from the last byte, which a client that drips never trips: deadlines are kept here.
  */
 
 constexpr unsigned CONNECTIONS_MAX = 512;
@@ -24,6 +25,7 @@ constexpr unsigned CONNECTIONS_MIN = 4;
 constexpr unsigned FDS_OF_OTHERS = 192; /* media sockets, files, the store */
 constexpr size_t CONNECTION_MEMORY = 16 * 1024;
 constexpr int BACKLOG = 1024;
+constexpr unsigned ACCEPTS_MAX = 64; /* at one turn of the loop */
 constexpr int64_t TICK_NS = NS_PER_S / 2;
 /* How long a connection may idle while others queue for its place: before its first request, and after one. */
 constexpr int64_t FULL_SILENT_NS = 1 * NS_PER_S;
@@ -39,7 +41,6 @@ int64_t http_now_ns(const struct http *http) {
 
 static void run(struct http_listener *listener);
 
-/* New connections wait in the system's queue. */
 static bool is_full(const struct http_listener *listener) {
     return listener->n_connections >= listener->connections_max;
 }
@@ -52,13 +53,36 @@ static void on_poll(uv_poll_t *poll, int, int) {
     run(poll->data);
 }
 
+/* The callback of libmicrohttpd that counts connections comes with its next run. */
+static void on_knock(uv_poll_t *door, int, int) {
+    struct http_listener *listener = door->data;
+    unsigned room = is_full(listener) ? 0 : listener->connections_max - listener->n_connections;
+    for (unsigned i = 0; i < room && i < ACCEPTS_MAX; i++) {
+        struct sockaddr_storage from = {};
+        socklen_t len = sizeof from;
+        int fd = accept4(listener->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            listener->is_short = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+            break;
+        }
+        (void)MHD_add_connection(listener->daemon, fd, (struct sockaddr *)&from, len); /* takes it, come what may */
+    }
+    run(listener);
+}
+
+/* New connections wait in the system's queue while there is no room for them. */
+static void open_or_close_door(struct http_listener *listener) {
+    if (is_full(listener) || listener->is_short)
+        uv_poll_stop(&listener->door);
+    else
+        uv_poll_start(&listener->door, UV_READABLE, on_knock);
+}
+
 static void run(struct http_listener *listener) {
     if (!listener->daemon)
         return;
-    bool was_full = is_full(listener);
     MHD_run(listener->daemon);
-    if (was_full && !is_full(listener)) /* it takes up its listening socket again at the next run only */
-        MHD_run(listener->daemon);
+    open_or_close_door(listener);
     uint64_t wait_ms;
     if (MHD_get_timeout64(listener->daemon, &wait_ms) == MHD_YES)
         uv_timer_start(&listener->timer, on_timer, wait_ms, 0);
@@ -130,8 +154,17 @@ static bool is_overdue(const struct http_connection *c, int64_t now_ns) {
            now_ns - c->idle_ns > (c->has_asked ? FULL_IDLE_NS : FULL_SILENT_NS);
 }
 
+static void try_again(struct http_listener *listener) {
+    if (!listener || !listener->is_short)
+        return;
+    listener->is_short = false;
+    open_or_close_door(listener);
+}
+
 static void on_tick(void *arg) {
     struct http *http = arg;
+    try_again(http->tcp);
+    try_again(http->unix_socket);
     int64_t now = http_now_ns(http);
     struct http_connection *c;
     list_for_each(c, &http->connections, link) {
@@ -277,13 +310,14 @@ static enum err start_listener(struct http *http, int fd, bool is_unix, struct h
     struct http_listener *l = calloc(1, sizeof *l);
     if (l) {
         l->http = http;
+        l->fd = fd;
         l->is_unix = is_unix;
         l->connections_max = http->connections_max;
         if (is_unix && http->tcp && http->connections_max / 4 >= CONNECTIONS_MIN)
             l->connections_max = http->connections_max / 4;
         l->daemon = MHD_start_daemon(
-            MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, request_on_call, l,
-            MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
+            MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, nullptr,
+            nullptr, request_on_call, l, MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_NOTIFY_COMPLETED,
             request_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK,
             request_on_target, l, MHD_OPTION_CONNECTION_LIMIT, l->connections_max, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
             MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
@@ -296,8 +330,9 @@ static enum err start_listener(struct http *http, int fd, bool is_unix, struct h
     uv_loop_t *uv = loop_uv_handle(http->loop);
     uv_timer_init(uv, &l->timer);
     uv_poll_init(uv, &l->poll, MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
-    l->timer.data = l->poll.data = l;
-    l->n_open = 2;
+    uv_poll_init(uv, &l->door, fd);
+    l->timer.data = l->poll.data = l->door.data = l;
+    l->n_open = 3;
     uv_poll_start(&l->poll, UV_READABLE, on_poll);
     run(l);
     *ret = l;
@@ -374,12 +409,12 @@ static void stop_listener(struct http_listener *l) {
     if (!l)
         return;
     uv_poll_stop(&l->poll);
+    uv_poll_stop(&l->door);
     MHD_run(l->daemon); /* resumed connections are taken up, ended event streams closed */
-    int fd = MHD_quiesce_daemon(l->daemon);
     MHD_stop_daemon(l->daemon);
-    if (fd >= 0)
-        close(fd);
     l->daemon = nullptr;
+    uv_close((uv_handle_t *)&l->door, on_closed);
+    close(l->fd);
     uv_close((uv_handle_t *)&l->poll, on_closed);
     uv_close((uv_handle_t *)&l->timer, on_closed);
 }

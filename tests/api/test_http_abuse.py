@@ -485,6 +485,46 @@ def test_few_open_files_mean_few_connections(tmp_path):
     server.stop()
 
 
+def cpu_s(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        fields = f.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def limit_files(pid, n):
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (n, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+
+
+@pytest.mark.parametrize('inside', ['nobody', 'a client', 'an event stream'])
+def test_without_descriptors_it_rests_and_recovers(servers, inside):
+    """accept() has none to give: nothing spins, who is in is served, and the others have their turn when there are some."""
+    server = servers('-i', '60000')
+    with contextlib.ExitStack() as stack:
+        old = None
+        if inside != 'nobody':
+            old = stack.enter_context(dial(server.port))
+            old.sendall(get('/events' if inside == 'an event stream' else '/version'))
+            assert Reader(old).reply(head_only=inside == 'an event stream').status == 200
+        limit_files(server.process.pid, len(os.listdir(f'/proc/{server.process.pid}/fd')))
+        crowd = [stack.enter_context(dial(server.port)) for _ in range(20)]
+        for s in crowd:
+            s.sendall(get('/version'))
+        begin, used = time.monotonic(), cpu_s(server.process.pid)
+        while time.monotonic() - begin < 2:
+            if inside == 'a client':
+                old.sendall(get('/version'))
+                assert Reader(old).reply().status == 200
+            with pytest.raises(TimeoutError):
+                crowd[0].settimeout(0.1)
+                crowd[0].recv(1)
+        used = cpu_s(server.process.pid) - used
+        assert used < (time.monotonic() - begin) / 3
+        limit_files(server.process.pid, 1024)
+        for s in crowd:
+            s.settimeout(DEADLINE_S)
+            assert Reader(s).reply().status == 200
+
+
 def test_five_hundred_requests_at_once(port):
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         replies = list(pool.map(lambda _: ask(port, get('/version')), range(500)))
