@@ -401,6 +401,10 @@ static void serve(struct server *s, int fd) {
                "{\"version\":\"9.9\",\"api\":\"1\",\"libroc\":\"0.4.0\",\"build\":\"b\"}");
     } else if (!strncmp(text, "POST /streams ", 14)) {
         answer(fd, "201 Created", "application/json", STREAM);
+    } else if (!strncmp(text, "PATCH /streams/ssss", 19)) {
+        answer(fd, "200 OK", "application/json", STREAM);
+    } else if (!strncmp(text, "PATCH /peers/p/endpoints/aaaa", 29)) {
+        answer(fd, "200 OK", "application/json", ENDPOINT);
     } else if (!strncmp(text, "DELETE /streams/ssss", 20)) {
         answer(fd, "204 No Content", "application/json", "");
     } else if (!strncmp(text, "GET /events", 11)) {
@@ -583,6 +587,19 @@ static void commands_talk_to_rocd(void **state) {
         {"create tone X --frequency abc", CLI_USAGE, nullptr, "--frequency: expected a number", nullptr},
         {"create tone X --record", CLI_USAGE, nullptr, "--record is for the kind file", nullptr},
         {"create bell X", CLI_USAGE, nullptr, "there is no kind 'bell'", nullptr},
+        {"create speaker X --channels 1", CLI_FAILED, nullptr, "The request is not valid",
+         "{\"kind\":\"virtual_speaker\",\"display_name\":\"X\",\"channels\":1}"},
+        {"set Küche --volume 40% --name Y", CLI_OK, "changed endpoint ", nullptr,
+         "{\"display_name\":\"Y\",\"volume\":0.4}"},
+        {"set Küche --volume keep -m --json", CLI_OK, "{", nullptr, "{\"muted\":true,\"volume\":null}"},
+        {"set Radio --gain -6 --latency auto --unmute --enable", CLI_OK, "changed stream ssssss-ssssss-ssssss", nullptr,
+         "{\"enabled\":true,\"settings\":{\"muted\":false,\"gain_db\":-6.0,\"target_latency_ms\":null}}"},
+        {"set Radio --volume 1", CLI_USAGE, nullptr, "--volume is for endpoints, and this is a stream", nullptr},
+        {"set Küche --gain 1", CLI_USAGE, nullptr, "--gain is for streams, and this is an endpoint", nullptr},
+        {"set Küche --volume loud", CLI_USAGE, nullptr, "--volume: expected a number, found 'loud'", nullptr},
+        {"set Küche -m -u", CLI_USAGE, nullptr, "exclude each other", nullptr},
+        {"set Küche", CLI_USAGE, nullptr, "what shall be changed?", nullptr},
+        {"set Kuche --mute", CLI_FAILED, nullptr, "there is no endpoint 'Kuche'", nullptr},
         {"watch --count 2", CLI_OK, "stream_added", nullptr, "GET /events HTTP/1.1"},
         {"watch --count 1 --types stream_added,meter --stream ab12cd-ef34gh-ij56kl", CLI_OK, nullptr, nullptr,
          "GET /events?types=stream_added,meter&stream=ab12cd-ef34gh-ij56kl HTTP/1.1"},

@@ -50,7 +50,13 @@ static const struct {
     [RATE] = {nullptr, "rate_hz", VALUE_INTEGER},
 };
 
-static const char *const KINDS[] = {"file", "tone", "null", nullptr};
+/* What people type, and the word of the API with the member that holds what is the kind's own. */
+static const char *const WORDS[] = {"file", "tone", "null", "speaker", "microphone", nullptr};
+static const struct {
+    const char *kind, *own;
+} KINDS[] = {
+    {"file", "file"}, {"tone", "tone"}, {"null", "null"}, {"virtual_speaker", nullptr}, {"virtual_microphone", nullptr},
+};
 
 static enum err add_member(yyjson_mut_doc *doc, yyjson_mut_val *object, size_t i, const char *text,
                            struct err_info *reterr) {
@@ -81,19 +87,20 @@ static enum err add_member(yyjson_mut_doc *doc, yyjson_mut_val *object, size_t i
     return ERR_OK;
 }
 
-static enum err fill(yyjson_mut_doc *doc, const char *kind, const char *name, const struct option_result *options,
+static enum err fill(yyjson_mut_doc *doc, size_t which, const char *name, const struct option_result *options,
                      struct err_info *reterr) {
+    const char *kind = KINDS[which].kind;
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "kind", kind);
     yyjson_mut_obj_add_str(doc, root, "display_name", name);
-    yyjson_mut_val *own = yyjson_mut_obj_add_obj(doc, root, kind);
+    yyjson_mut_val *own = KINDS[which].own ? yyjson_mut_obj_add_obj(doc, root, KINDS[which].own) : nullptr;
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if (!options[i].count)
             continue;
         if (MEMBERS[i].kind && strcmp(MEMBERS[i].kind, kind))
             return err_set(reterr, ERR_INVALID, "--%s is for the kind %s, not for %s", OPTIONS[i].name, MEMBERS[i].kind,
-                           kind);
+                           WORDS[which]);
         enum err e = add_member(doc, MEMBERS[i].kind ? own : root, i, options[i].value, reterr);
         if (e != ERR_OK)
             return e;
@@ -118,10 +125,10 @@ static enum cli_exit find_peer(struct cli *cli, const char *typed, char path[sta
 
 static enum cli_exit run(struct cli *cli, const char **args, int, const struct option_result *options) {
     size_t kind = 0;
-    while (KINDS[kind] && strcmp(KINDS[kind], args[0]))
+    while (WORDS[kind] && strcmp(WORDS[kind], args[0]))
         kind++;
-    if (!KINDS[kind])
-        return cli_fail(cli, CLI_USAGE, "there is no kind '%s': use file, tone or null", args[0]);
+    if (!WORDS[kind])
+        return cli_fail(cli, CLI_USAGE, "there is no kind '%s': use file, tone, null, speaker or microphone", args[0]);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(nullptr);
     if (!doc)
         return cli_fail(cli, CLI_FAILED, "out of memory");
@@ -130,7 +137,7 @@ static enum cli_exit run(struct cli *cli, const char **args, int, const struct o
     enum cli_exit exit = CLI_OK;
     if (options[PEER].value)
         exit = find_peer(cli, options[PEER].value, path);
-    if (exit == CLI_OK && fill(doc, KINDS[kind], args[1], options, &info) != ERR_OK)
+    if (exit == CLI_OK && fill(doc, kind, args[1], options, &info) != ERR_OK)
         exit = cli_fail(cli, CLI_USAGE, "%s", info.message);
     else if (exit == CLI_OK)
         exit = cli_create(cli, path, doc, "made endpoint", "endpoint_uid");
@@ -140,16 +147,20 @@ static enum cli_exit run(struct cli *cli, const char **args, int, const struct o
 
 const struct command COMMAND_CREATE = {
     .name = "create",
-    .args = "file|tone|null NAME [OPTION…]",
+    .args = "file|tone|null|speaker|microphone NAME [OPTION…]",
     .summary = "Make an endpoint",
-    .details = "file plays or records a sound file, tone makes a signal, null swallows sound.",
+    .details =
+        "file plays or records a sound file, tone makes a signal, null swallows sound. A speaker or microphone looks\n"
+        "like hardware to the programs of that machine: what they play to the speaker can be streamed from it, and\n"
+        "what is streamed to the microphone they record.",
     .examples = "  rocctl create file Radio --file music/radio.flac --loop\n"
                 "  rocctl create file Recorder --file session.wav --record\n"
                 "  rocctl create tone Test --frequency 1000 --level -40\n"
-                "  rocctl create tone Test --peer kitchen\n",
+                "  rocctl create tone Test --peer kitchen\n"
+                "  rocctl create speaker 'To the office' --peer kitchen\n",
     .min_args = 2,
     .max_args = 2,
     .options = OPTIONS,
-    .words = KINDS,
+    .words = WORDS,
     .run = run,
 };
