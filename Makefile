@@ -16,6 +16,9 @@ WERROR  ?= $(if $(CI),true,false)
 SECONDS_ = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
 SUITE   ?= unit tools api scenario
 
+# Those that link the reconciler.
+COVERAGE_TESTS = plan reconcile attachments remote-source registry registry-streams remote
+
 MESON_FLAGS = -Dwerror=$(WERROR)
 
 .PHONY: help
@@ -80,7 +83,16 @@ fuzz: deps-test ## each fuzz target for a minute under the sanitizers (FUZZ_SECO
 .PHONY: soak
 soak: deps-test ## simulated sites of peers under faults: 40,000 runs (RUNS=1000: fewer; PEERS=3; SEED=1: the first)
 	$(call configure,test,)
-	@build-test/tests/sim/sim --runs $(or $(RUNS),40000) --peers $(or $(PEERS),5) --seed $(or $(SEED),1) --jobs 2
+	@tools/soak build-test --runs $(or $(RUNS),40000) --peers $(or $(PEERS),5) --seed $(or $(SEED),1) --jobs 2
+
+# A process that is forked does not tell what it ran, so each has a share of the seeds.
+.PHONY: coverage
+coverage: deps-test ## lines and branches of reconcile/ that its unit tests and 500 simulated runs take (MISSING=1: those they do not)
+	$(call configure,coverage,-Db_coverage=true -Dbuildtype=debug)
+	@find build-coverage -name '*.gcda' -delete
+	@meson test -C build-coverage --no-rebuild --quiet $(COVERAGE_TESTS) >build-coverage/tests.out || { cat build-coverage/tests.out; exit 1; }
+	@printf '%s\n' 1 251 | xargs -P 2 -I{} build-coverage/tests/sim/sim --runs 250 --seed {}
+	@tools/coverage build-coverage src/orchestrator/reconcile $(if $(MISSING),--missing)
 
 # The prefix is written into files, so another one builds them again. Without DESTDIR the loader is told of librocd.
 .PHONY: install

@@ -16,7 +16,7 @@ def run(*command, **env):
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize('tool', ['lint', 'run-tests', 'install-deps', 'demo'])
+@pytest.mark.parametrize('tool', ['lint', 'run-tests', 'install-deps', 'demo', 'soak', 'coverage'])
 @pytest.mark.parametrize('option', ['-h', '--help'])
 def test_help_explains_with_examples(tool, option):
     status, out = run(f'tools/{tool}', option)
@@ -31,6 +31,8 @@ def test_help_explains_with_examples(tool, option):
     (['run-tests', 'build-test', 'unity'], 'unknown suite unity: use unit tools api scenario'),
     (['run-tests', 'no-such-build', 'unit'], "no-such-build is no build directory: make one with 'meson setup"),
     (['install-deps', 'everything'], "unknown group 'everything': use run, build, test or ui"),
+    (['soak'], 'want BUILD_DIR'),
+    (['soak', 'no-such-build'], 'there is no no-such-build/tests/sim/sim'),
     (['lint', '-x'], 'unknown check -x: use format'),
     (['demo'], 'the following arguments are required: build'),
     (['demo', 'build', '--seconds', 'ten'], "invalid float value: 'ten'"),
@@ -44,8 +46,36 @@ def test_what_is_wrong_is_said(command, wanted):
 def test_make_help_lists_the_targets():
     status, out = run('make', '-s', 'help')
     assert status == 0
-    for target in ('run', 'test', 'lint', 'asan', 'tsan', 'install'):
+    for target in ('run', 'test', 'lint', 'asan', 'tsan', 'soak', 'coverage', 'install'):
         assert f'  make {target} ' in out
+
+
+# ---- soak ----
+
+
+@pytest.fixture
+def soak(tmp_path):
+    """tools/soak over a simulator that says and ends as it is told: (status, output, what it has added to the results)."""
+    sim = tmp_path / 'tests/sim/sim'
+    sim.parent.mkdir(parents=True)
+
+    def soak(text, code):
+        sim.write_text(f'#!/bin/sh\necho "$*"\nprintf "{text}"\nexit {code}\n')
+        sim.chmod(0o755)
+        results = tmp_path / 'results'
+        results.write_text('')
+        status, out = run('tools/soak', str(tmp_path), '--runs', '300', ROCD_RESULTS=str(results))
+        assert out.startswith('--runs 300')
+        return status, out.rstrip('\n').split('\n')[-1], results.read_text()
+
+    return soak
+
+
+def test_soak_counts_runs_and_violations(soak):
+    counts = '300 runs of 5 peers in 1.0 s (300 a second): 9 steps\\n'
+    assert soak(counts + '0 violations\\n', 0) == (0, 'soak: 300 passed, 0 failed', '300 0\n')
+    assert soak('seed 7: half-open\\n' + counts + '2 violations\\n', 1) == (1, 'soak: 298 passed, 2 failed', '298 2\n')
+    assert soak('', 139) == (1, 'soak: 0 passed, 1 failed', '0 1\n')
 
 
 # ---- install-deps ----
