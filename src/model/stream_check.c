@@ -221,6 +221,14 @@ void stream_sides_locate(struct stream_sides *sides, const char *self_uid) {
     locate(&sides->destination, self_uid);
 }
 
+static bool is_of(const struct stream_side *side, const char *endpoint_uid) {
+    return stream_side_is_here(side) && strcmp(side->endpoint.endpoint_uid, endpoint_uid) == 0;
+}
+
+bool stream_sides_name(const struct stream_sides *sides, const char *endpoint_uid) {
+    return is_of(&sides->source, endpoint_uid) || is_of(&sides->destination, endpoint_uid);
+}
+
 enum err stream_check_direction(bool as_source, const char *endpoint_uid, enum stream_direction direction,
                                 struct err_info *reterr) {
     if (direction == STREAM_DIRECTION_DUPLEX || (direction == STREAM_DIRECTION_INPUT) == as_source)

@@ -42,6 +42,8 @@ void stream_sides_locate(struct stream_sides *sides, const char *self_uid);
 static inline bool stream_side_is_here(const struct stream_side *side) {
     return side->is_endpoint && !side->is_remote;
 }
+/* Is this endpoint of this peer one of the sides? Sides that were located. */
+bool stream_sides_name(const struct stream_sides *sides, const char *endpoint_uid);
 
 /* Which way an endpoint goes that a stream names: what is a source must give sound, what is a destination take it.
  * ERR_INVALID. */

@@ -81,18 +81,12 @@ static void stream_changed(void *arg, const char *uid) {
     r->in_write = false;
 }
 
-static bool uses(const struct run *run, const char *endpoint_uid) {
-    const struct stream_side *source = &run->sides.source, *destination = &run->sides.destination;
-    return (stream_side_is_here(source) && strcmp(source->endpoint.endpoint_uid, endpoint_uid) == 0) ||
-           (stream_side_is_here(destination) && strcmp(destination->endpoint.endpoint_uid, endpoint_uid) == 0);
-}
-
 static void endpoint_changed(void *arg, const char *uid) {
     struct reconcile *r = arg;
     nodes_endpoint_changed(r, uid);
     struct run *run;
     list_for_each(run, &r->runs, link) {
-        if (!uses(run, uid))
+        if (!stream_sides_name(&run->sides, uid))
             continue;
         if (run->source_ended || run->drain.armed)
             run_begin_again(run);
@@ -106,7 +100,7 @@ static void endpoint_availability_changed(void *arg, const char *uid) {
     bool is_back = entry && entry->object.status.state == ENDPOINT_STATE_AVAILABLE;
     struct run *run;
     list_for_each(run, &r->runs, link) {
-        if (!uses(run, uid))
+        if (!stream_sides_name(&run->sides, uid))
             continue;
         if (is_back && strcmp(run->failure.type, "Path") != 0)
             run_forgive(run); /* the pause was for the endpoint */
@@ -202,7 +196,7 @@ static bool endpoint_is_used(void *arg, const char *uid) {
     const struct reconcile *r = arg;
     const struct run *run;
     list_for_each(run, &r->runs, link) {
-        if (uses(run, uid))
+        if (stream_sides_name(&run->sides, uid))
             return true;
     }
     return false;

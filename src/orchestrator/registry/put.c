@@ -106,12 +106,6 @@ static enum err check_kind(const struct registry *registry, const struct endpoin
     return ERR_OK;
 }
 
-static bool names(const struct stream_entry *stream, const char *uid) {
-    const struct stream_side *source = &stream->sides.source, *destination = &stream->sides.destination;
-    return (stream_side_is_here(source) && strcmp(source->endpoint.endpoint_uid, uid) == 0) ||
-           (stream_side_is_here(destination) && strcmp(destination->endpoint.endpoint_uid, uid) == 0);
-}
-
 /* A source that becomes a destination under a stream would leave that stream without sense. */
 static enum err check_turn(const struct registry *registry, const struct endpoint_entry *present,
                            enum stream_direction direction, struct err_info *reterr) {
@@ -119,7 +113,7 @@ static enum err check_turn(const struct registry *registry, const struct endpoin
         return ERR_OK;
     const char *uid = present->object.uid;
     for (const struct stream_entry *s = nullptr; (s = registry_next_stream(registry, s));) {
-        if (names(s, uid))
+        if (stream_sides_name(&s->sides, uid))
             return err_set(reterr, ERR_CONFLICT,
                            "endpoint %s cannot turn from %s to %s while stream %s uses it: remove the stream first, or "
                            "make another endpoint",
@@ -211,7 +205,7 @@ static enum err check_unused(const struct registry *registry, const char *uid, s
     char streams[160] = "";
     size_t n = 0;
     for (const struct stream_entry *s = nullptr; (s = registry_next_stream(registry, s));)
-        if (names(s, uid))
+        if (stream_sides_name(&s->sides, uid))
             add_user(streams, &n, s->object.uid);
     for (const struct remote_stream *s = nullptr; registry->remote && (s = remote_next_stream(registry->remote, s));)
         if (strcmp(s->source_peer_uid, registry->self.uid) == 0 && strcmp(s->source_uid, uid) == 0)
