@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "audio/spec.h"
 
-constexpr uint32_t VIRTUAL = 1u << ENDPOINT_KIND_VIRTUAL_SPEAKER | 1u << ENDPOINT_KIND_VIRTUAL_MICROPHONE;
-constexpr uint32_t FOUND = 1u << ENDPOINT_KIND_DEVICE | 1u << ENDPOINT_KIND_DEFAULT;
+#include "model/endpoint_kinds.h"
 
 enum err audio_spec_check_members(const struct endpoint_spec *spec, struct err_info *reterr) {
     const struct {
@@ -14,13 +13,13 @@ enum err audio_spec_check_members(const struct endpoint_spec *spec, struct err_i
         {"/tone", spec->has_tone == PRESENCE_VALUE, 1u << ENDPOINT_KIND_TONE},
         {"/null", spec->has_null == PRESENCE_VALUE, 1u << ENDPOINT_KIND_NULL},
         {"/bus", spec->has_bus == PRESENCE_VALUE, 1u << ENDPOINT_KIND_BUS},
-        {"/virtual", spec->has_virtual == PRESENCE_VALUE, VIRTUAL},
-        {"/device", spec->has_device == PRESENCE_VALUE, FOUND},
-        {"/volume", spec->has_volume == PRESENCE_VALUE, FOUND | VIRTUAL},
-        {"/muted", spec->has_muted == PRESENCE_VALUE, FOUND | VIRTUAL},
+        {"/virtual", spec->has_virtual == PRESENCE_VALUE, KINDS_VIRTUAL},
+        {"/device", spec->has_device == PRESENCE_VALUE, KINDS_FOUND},
+        {"/volume", spec->has_volume == PRESENCE_VALUE, KINDS_TOLD_OF},
+        {"/muted", spec->has_muted == PRESENCE_VALUE, KINDS_TOLD_OF},
     };
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
-        if (members[i].is_given && !(members[i].kinds & 1u << spec->kind))
+        if (members[i].is_given && !kind_is_of(spec->kind, members[i].kinds))
             return err_set_at(reterr, ERR_INVALID, members[i].pointer, "'%s' is not for an endpoint of kind '%s'",
                               members[i].pointer + 1, endpoint_kind_name(spec->kind));
     return ERR_OK;
@@ -28,8 +27,4 @@ enum err audio_spec_check_members(const struct endpoint_spec *spec, struct err_i
 
 struct audio_format audio_spec_format(const struct endpoint_spec *spec) {
     return (struct audio_format){.rate_hz = (uint32_t)spec->rate_hz, .n_channels = (uint32_t)spec->channels};
-}
-
-bool audio_spec_is_device(const struct endpoint_spec *spec) {
-    return (FOUND | VIRTUAL) & 1u << spec->kind;
 }

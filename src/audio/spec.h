@@ -15,6 +15,3 @@ enum err audio_spec_check_members(const struct endpoint_spec *spec, struct err_i
 
 /* The spec's own rate and channel count, for endpoints that have no other. */
 struct audio_format audio_spec_format(const struct endpoint_spec *spec);
-
-/* A device of the system, found or exposed: it has a volume, and programs see it. */
-bool audio_spec_is_device(const struct endpoint_spec *spec);

@@ -4,20 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/endpoint_kinds.h"
 #include "model/maxima.h"
 #include "orchestrator/registry/endpoints.h"
-
-static bool is_found(const struct endpoint_spec *spec) {
-    return spec->kind == ENDPOINT_KIND_DEVICE || spec->kind == ENDPOINT_KIND_DEFAULT;
-}
-
-static bool is_virtual(const struct endpoint_spec *spec) {
-    return spec->kind == ENDPOINT_KIND_VIRTUAL_SPEAKER || spec->kind == ENDPOINT_KIND_VIRTUAL_MICROPHONE;
-}
-
-bool devices_is_told_of(const struct endpoint_spec *spec) {
-    return is_found(spec) || is_virtual(spec);
-}
 
 /* The parts are parted by a byte that none of them holds. */
 static void device_uid(const struct registry *registry, const char *driver, const char *system_name,
@@ -73,7 +62,7 @@ static void set_absent(struct endpoint_entry *entry) {
     status->is_default = false;
     status->has_is_default = PRESENCE_VALUE;
     status->has_volume = status->has_muted = PRESENCE_NULL;
-    if (is_found(&entry->object.spec))
+    if (kind_is_of(entry->object.spec.kind, KINDS_FOUND))
         (void)err_set(&entry->probe, ERR_NOT_FOUND, "the device is not there: plug it in, or switch it on");
     else
         (void)err_set(&entry->probe, ERR_NOT_FOUND,
@@ -226,7 +215,7 @@ void devices_start(struct registry *registry) {
             driver->driver->watch(driver->state, &WATCHER, &registry->watches[i]);
     }
     for (struct endpoint_entry *e = nullptr; (e = registry_next_endpoint(registry, e));)
-        if (is_virtual(&e->object.spec))
+        if (kind_is_of(e->object.spec.kind, KINDS_VIRTUAL))
             expose_or_withdraw(registry, e);
 }
 
@@ -238,13 +227,13 @@ void devices_stop(struct registry *registry) {
 
 void devices_changed(struct registry *registry, struct endpoint_entry *entry) {
     const struct endpoint_spec *spec = &entry->object.spec;
-    if (is_found(spec))
+    if (kind_is_of(spec->kind, KINDS_FOUND))
         snprintf(entry->object.system_name, sizeof entry->object.system_name, "%s", spec->device.system_name);
     if (registry->finding)
         set_present(entry, registry->finding);
     else if (!entry->is_present)
         set_absent(entry);
-    if (is_virtual(spec))
+    if (kind_is_of(spec->kind, KINDS_VIRTUAL))
         expose_or_withdraw(registry, entry);
     struct device_wish wish = wish_of(spec);
     if (!is_same_wish(&wish, &entry->wish))
@@ -268,14 +257,14 @@ void devices_sweep(struct registry *registry) {
         return;
     for (struct endpoint_entry *e = registry_next_endpoint(registry, nullptr), *next; e; e = next) {
         next = registry_next_endpoint(registry, e);
-        if (is_found(&e->object.spec) && !e->is_present && !e->is_stored && !e->in_use &&
+        if (kind_is_of(e->object.spec.kind, KINDS_FOUND) && !e->is_present && !e->is_stored && !e->in_use &&
             !is_used(registry, e->object.uid))
             registry_drop_endpoint(registry, e);
     }
 }
 
 bool devices_reset(struct registry *registry, struct endpoint_entry *entry) {
-    if (!is_found(&entry->object.spec) || !entry->is_present)
+    if (!kind_is_of(entry->object.spec.kind, KINDS_FOUND) || !entry->is_present)
         return false;
     struct endpoint_spec spec;
     endpoint_spec_defaults(&spec);
@@ -290,7 +279,7 @@ bool devices_reset(struct registry *registry, struct endpoint_entry *entry) {
 
 enum err devices_check(const struct registry *registry, const char *uid, const struct endpoint_entry *present,
                        const struct endpoint_spec *spec, char ret_uid[static UID_SIZE], struct err_info *reterr) {
-    if (!is_found(spec))
+    if (!kind_is_of(spec->kind, KINDS_FOUND))
         return ERR_OK;
     if (spec->has_device != PRESENCE_VALUE)
         return err_set_at(reterr, ERR_INVALID, "/device",
@@ -311,7 +300,7 @@ enum err devices_check(const struct registry *registry, const char *uid, const s
 }
 
 enum err devices_check_removal(const struct endpoint_entry *entry, struct err_info *reterr) {
-    if (!is_found(&entry->object.spec) || !entry->is_present)
+    if (!kind_is_of(entry->object.spec.kind, KINDS_FOUND) || !entry->is_present)
         return ERR_OK;
     return err_set(reterr, ERR_CONFLICT,
                    "endpoint %s is a device of the system that is there now, so it cannot be removed: set enabled to "

@@ -20,10 +20,7 @@ void devices_start(struct registry *registry);
 /* Nothing is heard any more of what drivers tell. */
 void devices_stop(struct registry *registry);
 
-/* Of a kind that drivers tell of. */
-bool devices_is_told_of(const struct endpoint_spec *spec);
-
-/* The spec is new: tells the driver, and says what is known of the device. */
+/* The spec of one whose driver tells of it (KINDS_TOLD_OF) is new: tells the driver, and says what is known of the device. */
 void devices_changed(struct registry *registry, struct endpoint_entry *entry);
 /* It is being dropped. */
 void devices_dropped(struct registry *registry, struct endpoint_entry *entry);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/endpoint_kinds.h"
 #include "orchestrator/registry/devices.h"
 
 /* ---- status ---- */
@@ -187,7 +188,8 @@ void endpoints_changed(struct registry *registry, struct endpoint_entry *entry) 
         entry->direction =
             entry->driver->driver->direction(spec) == AUDIO_INPUT ? STREAM_DIRECTION_INPUT : STREAM_DIRECTION_OUTPUT;
     entry->open = (struct err_info){};
-    if (!devices_is_told_of(spec))
+    bool is_told_of = kind_is_of(spec->kind, KINDS_TOLD_OF);
+    if (!is_told_of)
         entry->probe = (struct err_info){};
     entry->is_probed = entry->is_probe_under_way = false;
     entry->revision++;
@@ -198,7 +200,7 @@ void endpoints_changed(struct registry *registry, struct endpoint_entry *entry) 
         entry->object.status.channels = plays ? 0 : spec->channels;
         clear_run(entry);
     }
-    if (devices_is_told_of(spec))
+    if (is_told_of)
         devices_changed(registry, entry);
     (void)update(registry, entry);
     probe_start(registry, entry);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "model/endpoint_kinds.h"
 #include "model/maxima.h"
 #include "orchestrator/link_settings.h"
 #include "orchestrator/registry/devices.h"
@@ -136,8 +137,7 @@ static void fill_endpoint_defaults(struct endpoint_spec *spec) {
         endpoint_bus_defaults(&spec->bus);
         spec->has_bus = PRESENCE_VALUE;
     }
-    bool is_virtual = spec->kind == ENDPOINT_KIND_VIRTUAL_SPEAKER || spec->kind == ENDPOINT_KIND_VIRTUAL_MICROPHONE;
-    if (is_virtual && spec->has_virtual != PRESENCE_VALUE) {
+    if (kind_is_of(spec->kind, KINDS_VIRTUAL) && spec->has_virtual != PRESENCE_VALUE) {
         endpoint_virtual_defaults(&spec->virtual);
         spec->has_virtual = PRESENCE_VALUE;
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/endpoint_kinds.h"
 #include "model/maxima.h"
 
 /* A name is cut before a character that does not fit, never within it. */
@@ -74,7 +75,7 @@ static void stream_name(const struct registry *registry, const struct stream_ent
 
 void show_endpoint(const struct registry *registry, const struct endpoint_entry *entry, struct endpoint *ret) {
     const struct registry_endpoint *object = &entry->object;
-    bool is_of_system = object->spec.kind == ENDPOINT_KIND_DEVICE || object->spec.kind == ENDPOINT_KIND_DEFAULT;
+    bool is_of_system = kind_is_of(object->spec.kind, KINDS_FOUND);
     *ret =
         (struct endpoint){.endpoint_type = is_of_system ? ENDPOINT_TYPE_SYSTEM_DEVICE : ENDPOINT_TYPE_STREAMING_DEVICE,
                           .stream_direction = entry->direction,
