@@ -18,26 +18,21 @@ static void device_uid(const struct registry *registry, const char *driver, cons
 
 /* ---- to the driver ---- */
 
-static struct device_wish wish_of(const struct endpoint_spec *spec) {
-    return (struct device_wish){.has_volume = spec->has_volume == PRESENCE_VALUE,
-                                .has_muted = spec->has_muted == PRESENCE_VALUE,
-                                .volume = spec->volume,
-                                .muted = spec->muted};
+static bool is_another_wish(const struct endpoint_spec *a, const struct endpoint_spec *b) {
+    bool has_volume = a->has_volume == PRESENCE_VALUE, has_muted = a->has_muted == PRESENCE_VALUE;
+    return has_volume != (b->has_volume == PRESENCE_VALUE) || has_muted != (b->has_muted == PRESENCE_VALUE) ||
+           (has_volume && (a->volume < b->volume || a->volume > b->volume)) || (has_muted && a->muted != b->muted);
 }
 
-static bool is_same_wish(const struct device_wish *a, const struct device_wish *b) {
-    bool is_same_volume = !a->has_volume || !(a->volume < b->volume || a->volume > b->volume);
-    return a->has_volume == b->has_volume && a->has_muted == b->has_muted && is_same_volume &&
-           (!a->has_muted || a->muted == b->muted);
-}
-
-static void set_volume(struct endpoint_entry *entry) {
-    struct device_wish *wish = &entry->wish;
-    *wish = wish_of(&entry->object.spec);
+static void set_volume(const struct endpoint_entry *entry) {
+    const struct endpoint_spec *spec = &entry->object.spec;
     const struct drivers_entry *driver = entry->driver;
-    if (driver && driver->driver->set_volume && entry->is_present && (wish->has_volume || wish->has_muted))
-        driver->driver->set_volume(driver->state, entry->object.system_name, wish->has_volume ? &wish->volume : nullptr,
-                                   wish->has_muted ? &wish->muted : nullptr);
+    if (!driver || !driver->driver->set_volume || !entry->is_present)
+        return;
+    const double *volume = spec->has_volume == PRESENCE_VALUE ? &spec->volume : nullptr;
+    const bool *is_muted = spec->has_muted == PRESENCE_VALUE ? &spec->muted : nullptr;
+    if (volume || is_muted)
+        driver->driver->set_volume(driver->state, entry->object.system_name, volume, is_muted);
 }
 
 static void expose_or_withdraw(const struct registry *registry, struct endpoint_entry *entry) {
@@ -225,7 +220,7 @@ void devices_stop(struct registry *registry) {
 
 /* ---- the registry's own news ---- */
 
-void devices_changed(struct registry *registry, struct endpoint_entry *entry) {
+void devices_changed(struct registry *registry, struct endpoint_entry *entry, const struct endpoint_spec *before) {
     const struct endpoint_spec *spec = &entry->object.spec;
     if (kind_is_of(spec->kind, KINDS_FOUND))
         snprintf(entry->object.system_name, sizeof entry->object.system_name, "%s", spec->device.system_name);
@@ -235,8 +230,7 @@ void devices_changed(struct registry *registry, struct endpoint_entry *entry) {
         set_absent(entry);
     if (kind_is_of(spec->kind, KINDS_VIRTUAL))
         expose_or_withdraw(registry, entry);
-    struct device_wish wish = wish_of(spec);
-    if (!is_same_wish(&wish, &entry->wish))
+    if (is_another_wish(spec, before))
         set_volume(entry);
 }
 
@@ -271,8 +265,10 @@ bool devices_reset(struct registry *registry, struct endpoint_entry *entry) {
     spec.kind = entry->object.spec.kind;
     spec.has_device = PRESENCE_VALUE;
     spec.device = entry->object.spec.device;
+    (void)registry_set_endpoint(registry, entry->object.uid, 1, &spec,
+                                nullptr); /* it is there, so it needs no memory */
     entry->is_stored = false;
-    return registry_set_endpoint(registry, entry->object.uid, 1, &spec, nullptr) == ERR_OK;
+    return true;
 }
 
 /* ---- writes ---- */

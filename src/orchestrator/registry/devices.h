@@ -20,8 +20,9 @@ void devices_start(struct registry *registry);
 /* Nothing is heard any more of what drivers tell. */
 void devices_stop(struct registry *registry);
 
-/* The spec of one whose driver tells of it (KINDS_TOLD_OF) is new: tells the driver, and says what is known of the device. */
-void devices_changed(struct registry *registry, struct endpoint_entry *entry);
+/* The spec of one whose driver tells of it (KINDS_TOLD_OF) is new: tells the driver, and says what is known of the device.
+ * `before`: the spec that it had; zeroed: none. */
+void devices_changed(struct registry *registry, struct endpoint_entry *entry, const struct endpoint_spec *before);
 /* It is being dropped. */
 void devices_dropped(struct registry *registry, struct endpoint_entry *entry);
 /* A stream or a use has gone: absent devices that nothing holds on to any more are dropped. */

@@ -180,7 +180,7 @@ static void clear_run(struct endpoint_entry *entry) {
     level_clear(&entry->level);
 }
 
-void endpoints_changed(struct registry *registry, struct endpoint_entry *entry) {
+void endpoints_changed(struct registry *registry, struct endpoint_entry *entry, const struct endpoint_spec *before) {
     const struct endpoint_spec *spec = &entry->object.spec;
     entry->driver = drivers_for(registry->drivers, spec);
     entry->object.driver = entry->driver ? entry->driver->driver->name : "";
@@ -201,7 +201,7 @@ void endpoints_changed(struct registry *registry, struct endpoint_entry *entry) 
         clear_run(entry);
     }
     if (is_told_of)
-        devices_changed(registry, entry);
+        devices_changed(registry, entry, before);
     (void)update(registry, entry);
     probe_start(registry, entry);
 }

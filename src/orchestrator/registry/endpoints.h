@@ -16,8 +16,8 @@ void endpoints_init(struct registry *registry);
 void endpoints_start(struct registry *registry);
 void endpoints_stop(struct registry *registry);
 
-/* The spec is new: forgets what was known and asks again. */
-void endpoints_changed(struct registry *registry, struct endpoint_entry *entry);
+/* The spec is new: forgets what was known and asks again. `before`: the one that it had; zeroed: none. */
+void endpoints_changed(struct registry *registry, struct endpoint_entry *entry, const struct endpoint_spec *before);
 
 /* What its user, the media engine, has found out. */
 void endpoints_opened(struct registry *registry, struct endpoint_entry *entry, struct audio_format format);

@@ -188,7 +188,6 @@ enum err registry_put_endpoint(struct registry *registry, const char *uid, const
         err = registry_set_endpoint(registry, change.uid, change.generation, &spec, reterr);
     if (err)
         return err;
-    registry_endpoint(registry, change.uid)->is_stored = true;
     memcpy(ret_uid, change.uid, UID_SIZE);
     change_store(&change);
     return ERR_OK;

@@ -129,8 +129,10 @@ enum err registry_set_endpoint(struct registry *registry, const char *uid, int64
         return err_set(reterr, ERR_NO_MEMORY, "no memory for endpoint %s", uid);
     struct registry_endpoint *object = &entry->object;
     object->generation = generation;
+    entry->is_stored = !registry->finding;
+    const struct endpoint_spec before = object->spec;
     object->spec = *spec;
-    endpoints_changed(registry, entry);
+    endpoints_changed(registry, entry, &before);
     if (registry->is_loaded)
         registry->listener->endpoint_changed(registry->listener_arg, uid);
     registry_announce_endpoint(registry, entry, type);
@@ -235,14 +237,6 @@ static enum err set_stream(struct registry *registry, const char *uid, int64_t g
     return ERR_OK;
 }
 
-static enum err set_endpoint(struct registry *registry, const char *uid, int64_t generation,
-                             const struct endpoint_spec *spec, struct err_info *reterr) {
-    enum err err = registry_set_endpoint(registry, uid, generation, spec, reterr);
-    if (!err)
-        registry_endpoint(registry, uid)->is_stored = true;
-    return err;
-}
-
 static enum err set_from_json(struct registry *registry, enum store_kind kind, const char *uid, int64_t generation,
                               const char *json, size_t len, struct err_info *reterr) {
     struct endpoint_spec endpoint;
@@ -253,7 +247,7 @@ static enum err set_from_json(struct registry *registry, enum store_kind kind, c
         return strcmp(uid, registry->self.uid) == 0 ? set_peer(registry, generation, json, len, reterr) : ERR_OK;
     case STORE_ENDPOINT:
         err = schema_decode_text(&endpoint_spec_schema, json, len, SCHEMA_IGNORE_UNKNOWN, &endpoint, nullptr, reterr);
-        return err ? err : set_endpoint(registry, uid, generation, &endpoint, reterr);
+        return err ? err : registry_set_endpoint(registry, uid, generation, &endpoint, reterr);
     case STORE_STREAM:
         err = stored_stream_decode(json, len, &stream, reterr);
         if (!err) /* earlier versions kept `self` as it was given */

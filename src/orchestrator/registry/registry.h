@@ -22,13 +22,6 @@
  * Ownership: objects are the registry's. A removed one stays readable until the loop's next turn.
  */
 
-/* What the user wants of a device. */
-struct device_wish {
-    bool has_volume, has_muted;
-    double volume;
-    bool muted;
-};
-
 /* What is known of an endpoint beyond its spec; endpoints.c keeps it. */
 struct endpoint_entry {
     struct registry_endpoint object;    /* first member: what others see */
@@ -40,10 +33,9 @@ struct endpoint_entry {
     struct err_info open; /* why it could not be opened or failed in use; ERR_OK: nothing known */
     bool in_use;          /* has a node */
     /* devices.c: of what drivers tell of */
-    bool is_stored;          /* it has a record in the store; a device that was found and left as it is has none */
-    bool is_present;         /* its driver tells of it */
-    bool is_exposed;         /* a virtual one that its driver has been asked to keep up */
-    struct device_wish wish; /* the last one that its driver was told of, or would have been if it were there */
+    bool is_stored;  /* it has a record in the store; a device that was found and left as it is has none */
+    bool is_present; /* its driver tells of it */
+    bool is_exposed; /* a virtual one that its driver has been asked to keep up */
     char found_name[LIMIT_NAME + 1];
     struct level level;
 };
