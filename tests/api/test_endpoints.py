@@ -56,6 +56,12 @@ def test_a_device_is_named_by_what_it_is(shared, kind):
     assert problem['errors'][0]['pointer'] == '/device', problem
 
 
+def test_a_member_of_another_kind_is_named(shared):
+    device = {'driver': 'pipewire', 'system_name': 'x', 'direction': 'output'}
+    problem = shared.api.problem(400, 'POST', ENDPOINTS, {'kind': 'tone', 'device': device})
+    assert problem['errors'][0]['pointer'] == '/device' and 'tone' in problem['detail'], problem
+
+
 @pytest.mark.parametrize('kind', ['virtual_speaker', 'virtual_microphone', 'bus', 'app'])
 def test_what_is_not_built_yet_is_refused_by_name(shared, kind):
     problem = shared.api.problem(400, 'POST', ENDPOINTS, {'kind': kind})

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/endpoint_kinds.h"
+
 static bool is_named(const struct audio_driver *driver, const char *const *names) {
     if (!names)
         return true;
@@ -58,8 +60,8 @@ void drivers_finish(struct drivers *drivers) {
 struct drivers_entry *drivers_for(struct drivers *drivers, const struct endpoint_spec *spec) {
     for (size_t i = 0; i < drivers->n; i++) {
         const struct audio_driver *driver = drivers->all[i].driver;
-        bool is_meant = spec->has_device != PRESENCE_VALUE || strcmp(driver->name, spec->device.driver) == 0;
-        if (driver->kinds & 1u << spec->kind && is_meant)
+        bool is_meant = !kind_is_of(spec->kind, KINDS_FOUND) || strcmp(driver->name, spec->device.driver) == 0;
+        if (kind_is_of(spec->kind, driver->kinds) && is_meant)
             return &drivers->all[i];
     }
     return nullptr;
