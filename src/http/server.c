@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "http/http_priv.h"
+#include "os/listener.h"
 #include "os/peercred.h"
 
 /*
@@ -62,7 +63,7 @@ static void on_knock(uv_poll_t *door, int, int) {
         socklen_t len = sizeof from;
         int fd = accept4(listener->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            listener->is_short = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+            listener->is_short = os_accept_is_short(errno);
             break;
         }
         (void)MHD_add_connection(listener->daemon, fd, (struct sockaddr *)&from, len); /* takes it, come what may */
@@ -221,26 +222,19 @@ static enum err parse_address(const char *text, struct sockaddr_storage *ret, so
 
 static enum err listen_tcp(struct http *http, const char *address, int *ret_fd, struct err_info *reterr) {
     struct sockaddr_storage at;
-    socklen_t len;
+    socklen_t len = 0;
     enum err e = parse_address(address, &at, &len, reterr);
     if (e != ERR_OK)
         return e;
-    int fd = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = os_listener_open((struct sockaddr *)&at, len, BACKLOG);
+    if (fd < 0 && errno == EADDRINUSE)
+        return err_set(reterr, ERR_BUSY,
+                       "%s is in use, perhaps by another rocd: stop it, or choose another address with "
+                       "-a ADDR:PORT (port 0 picks a free one)",
+                       address);
     if (fd < 0)
-        return err_set_errno(reterr, errno, "making a socket for the API on %s", address);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (bind(fd, (struct sockaddr *)&at, len) || listen(fd, BACKLOG) || getsockname(fd, (struct sockaddr *)&at, &len)) {
-        int error = errno;
-        close(fd);
-        if (error == EADDRINUSE)
-            return err_set(reterr, ERR_BUSY,
-                           "%s is in use, perhaps by another rocd: stop it, or choose another address with "
-                           "-a ADDR:PORT (port 0 picks a free one)",
-                           address);
-        return err_set_errno(reterr, error, "listening on %s", address);
-    }
-    http->port = ntohs(at.ss_family == AF_INET ? ((struct sockaddr_in *)&at)->sin_port
-                                               : ((struct sockaddr_in6 *)&at)->sin6_port);
+        return err_set_errno(reterr, errno, "listening on %s", address);
+    http->port = os_listener_port(fd);
     char text[80];
     snprintf(text, sizeof text, "%.*s:%u", (int)(strrchr(address, ':') - address), address, (unsigned)http->port);
     log_info(http->log, "listening", LOG_STR("address", text));

@@ -27,6 +27,16 @@ int os_listener_open(const struct sockaddr *at, socklen_t len, int backlog) {
     return bind(fd, at, len) || listen(fd, backlog) ? close_failed(fd) : fd;
 }
 
+uint16_t os_listener_port(int fd) {
+    struct sockaddr_storage at = {};
+    socklen_t len = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
+        return 0;
+    if (at.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&at)->sin_port);
+    return at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port) : 0;
+}
+
 /* A thread with a table of descriptors of its own: what it accepts takes none of the others'. */
 static void *turn_away(void *arg) {
     int fd = *(int *)arg;
@@ -60,6 +70,10 @@ int os_listener_hold(int fd) {
 int os_listener_release(int fd) {
     int unused = 0;
     return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+}
+
+bool os_accept_is_short(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 bool os_is_short_of_files(int fd, unsigned reserve) {

@@ -16,9 +16,13 @@
 
 /* Bound and listening, non-blocking, close-on-exec. IPv6 sockets take IPv4 too, in mapped addresses. */
 int os_listener_open(const struct sockaddr *at, socklen_t len, int backlog);
+/* The port it has, which the system may have chosen; 0: it is none of TCP. */
+uint16_t os_listener_port(int fd);
 /* Who waits already is turned away, which needs no free descriptor. */
 int os_listener_hold(int fd);
 int os_listener_release(int fd);
 
+/* Did accept() fail for want of a descriptor, or of memory for one? Who waits is still there then. */
+bool os_accept_is_short(int error);
 /* Are at most `reserve` descriptors left to this process? `fd`: any that is open. */
 bool os_is_short_of_files(int fd, unsigned reserve);

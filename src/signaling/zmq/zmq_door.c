@@ -56,7 +56,7 @@ void zmq_door_on_accepted(struct zmq_carrier *c) {
 }
 
 void zmq_door_on_accept_failed(struct zmq_carrier *c, int error) {
-    if (!c->door.is_held && (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM))
+    if (!c->door.is_held && os_accept_is_short(error))
         hold(c);
 }
 
@@ -85,14 +85,6 @@ static bool parse(const char *address, struct sockaddr_storage *ret, socklen_t *
     return inet_pton(AF_INET, host, &at->sin_addr) == 1;
 }
 
-static uint16_t port_of(int fd) {
-    struct sockaddr_storage at = {};
-    socklen_t len = sizeof at;
-    (void)getsockname(fd, (struct sockaddr *)&at, &len);
-    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-                                          : ((struct sockaddr_in *)&at)->sin_port);
-}
-
 enum err zmq_door_open(struct zmq_carrier *c, struct err_info *reterr) {
     struct zmq_door *door = &c->door;
     void *socket = c->handles[ZMQ_ROLE_SERVER].socket;
@@ -113,7 +105,7 @@ enum err zmq_door_open(struct zmq_carrier *c, struct err_info *reterr) {
     if (copy < 0 || zmq_setsockopt(socket, ZMQ_USE_FD, &copy, sizeof copy) || zmq_bind(socket, endpoint))
         return err_set(reterr, ERR_INTERNAL, "peers cannot be listened for at %s (signaling.address): %s", c->address,
                        zmq_strerror(zmq_errno()));
-    c->port = port_of(door->fd);
+    c->port = os_listener_port(door->fd);
     door->timer = (struct loop_timer){.fire = on_time, .arg = c};
     loop_timer_start(c->loop, &door->timer, LOOK_NS);
     return ERR_OK;
