@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/number.h"
+#include "cli/member.h"
 #include "cli/site.h"
 
 enum { FILE_NAME, RECORD, LOOP, EXISTING, WAVEFORM, FREQUENCY, LEVEL, INTERVAL, SOURCE, CHANNELS, RATE, PEER };
@@ -28,26 +28,21 @@ static const struct option_def OPTIONS[] = {
 };
 constexpr size_t N_OPTIONS = PEER; /* that are members of the request */
 
-/* How each option is written into the request. */
-enum value_type { VALUE_TEXT, VALUE_NUMBER, VALUE_INTEGER, VALUE_TRUE, VALUE_WORD };
-
 static const struct {
     const char *kind; /* the only one that knows it; nullptr: all */
-    const char *member;
-    enum value_type type;
-    const char *word; /* VALUE_WORD: what the flag stands for */
+    struct member member;
 } MEMBERS[N_OPTIONS] = {
-    [FILE_NAME] = {"file", "name", VALUE_TEXT},
-    [RECORD] = {"file", "mode", VALUE_WORD, "record"},
-    [LOOP] = {"file", "loop", VALUE_TRUE},
-    [EXISTING] = {"file", "on_existing", VALUE_TEXT},
-    [WAVEFORM] = {"tone", "waveform", VALUE_TEXT},
-    [FREQUENCY] = {"tone", "frequency_hz", VALUE_NUMBER},
-    [LEVEL] = {"tone", "level_dbfs", VALUE_NUMBER},
-    [INTERVAL] = {"tone", "interval_ms", VALUE_NUMBER},
-    [SOURCE] = {"null", "direction", VALUE_WORD, "input"},
-    [CHANNELS] = {nullptr, "channels", VALUE_INTEGER},
-    [RATE] = {nullptr, "rate_hz", VALUE_INTEGER},
+    [FILE_NAME] = {"file", {"name", MEMBER_TEXT}},
+    [RECORD] = {"file", {"mode", MEMBER_WORD, "record"}},
+    [LOOP] = {"file", {"loop", MEMBER_TRUE}},
+    [EXISTING] = {"file", {"on_existing", MEMBER_TEXT}},
+    [WAVEFORM] = {"tone", {"waveform", MEMBER_TEXT}},
+    [FREQUENCY] = {"tone", {"frequency_hz", MEMBER_NUMBER}},
+    [LEVEL] = {"tone", {"level_dbfs", MEMBER_NUMBER}},
+    [INTERVAL] = {"tone", {"interval_ms", MEMBER_NUMBER}},
+    [SOURCE] = {"null", {"direction", MEMBER_WORD, "input"}},
+    [CHANNELS] = {nullptr, {"channels", MEMBER_INTEGER}},
+    [RATE] = {nullptr, {"rate_hz", MEMBER_INTEGER}},
 };
 
 /* What people type, and the word of the API with the member that holds what is the kind's own. */
@@ -57,35 +52,6 @@ static const struct {
 } KINDS[] = {
     {"file", "file"}, {"tone", "tone"}, {"null", "null"}, {"virtual_speaker", nullptr}, {"virtual_microphone", nullptr},
 };
-
-static enum err add_member(yyjson_mut_doc *doc, yyjson_mut_val *object, size_t i, const char *text,
-                           struct err_info *reterr) {
-    const char *key = MEMBERS[i].member;
-    double number = 0;
-    bool is_number = MEMBERS[i].type == VALUE_NUMBER || MEMBERS[i].type == VALUE_INTEGER;
-    if (is_number &&
-        (!number_parse(text, &number) || (MEMBERS[i].type == VALUE_INTEGER && number != (double)(int64_t)number)))
-        return err_set(reterr, ERR_INVALID, "--%s: expected a %snumber, found '%s'", OPTIONS[i].name,
-                       MEMBERS[i].type == VALUE_INTEGER ? "whole " : "", text);
-    switch (MEMBERS[i].type) {
-    case VALUE_TEXT:
-        yyjson_mut_obj_add_str(doc, object, key, text);
-        break;
-    case VALUE_NUMBER:
-        yyjson_mut_obj_add_real(doc, object, key, number);
-        break;
-    case VALUE_INTEGER:
-        yyjson_mut_obj_add_sint(doc, object, key, (int64_t)number);
-        break;
-    case VALUE_TRUE:
-        yyjson_mut_obj_add_bool(doc, object, key, true);
-        break;
-    case VALUE_WORD:
-        yyjson_mut_obj_add_str(doc, object, key, MEMBERS[i].word);
-        break;
-    }
-    return ERR_OK;
-}
 
 static enum err fill(yyjson_mut_doc *doc, size_t which, const char *name, const struct option_result *options,
                      struct err_info *reterr) {
@@ -101,7 +67,8 @@ static enum err fill(yyjson_mut_doc *doc, size_t which, const char *name, const 
         if (MEMBERS[i].kind && strcmp(MEMBERS[i].kind, kind))
             return err_set(reterr, ERR_INVALID, "--%s is for the kind %s, not for %s", OPTIONS[i].name, MEMBERS[i].kind,
                            WORDS[which]);
-        enum err e = add_member(doc, MEMBERS[i].kind ? own : root, i, options[i].value, reterr);
+        enum err e = member_add(doc, MEMBERS[i].kind ? own : root, &MEMBERS[i].member, OPTIONS[i].name,
+                                options[i].value, reterr);
         if (e != ERR_OK)
             return e;
     }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/number.h"
+#include "cli/member.h"
 #include "cli/resolve.h"
 #include "cli/site.h"
 
@@ -28,74 +28,26 @@ static const struct option_def OPTIONS[] = {
     {},
 };
 
-enum value_type { VALUE_TEXT, VALUE_TRUE, VALUE_FALSE, VALUE_NUMBER, VALUE_INTEGER, VALUE_PERCENT };
 enum subject { ENDPOINT = 1, STREAM = 2 };
 
 static const struct {
-    const char *member;
-    enum value_type type;
-    unsigned of;           /* bits of enum subject */
-    const char *null_word; /* stands for null */
-    bool in_settings;      /* of a stream */
+    struct member member;
+    unsigned of;      /* bits of enum subject */
+    bool in_settings; /* of a stream */
 } MEMBERS[] = {
-    [NAME] = {"display_name", VALUE_TEXT, ENDPOINT | STREAM},
-    [ENABLE] = {"enabled", VALUE_TRUE, ENDPOINT | STREAM},
-    [DISABLE] = {"enabled", VALUE_FALSE, ENDPOINT | STREAM},
-    [MUTE] = {"muted", VALUE_TRUE, ENDPOINT | STREAM, nullptr, true},
-    [UNMUTE] = {"muted", VALUE_FALSE, ENDPOINT | STREAM, nullptr, true},
-    [VOLUME] = {"volume", VALUE_PERCENT, ENDPOINT, "keep"},
-    [DELAY] = {"delay_ms", VALUE_NUMBER, ENDPOINT},
-    [CHANNELS] = {"channels", VALUE_INTEGER, ENDPOINT},
-    [RATE] = {"rate_hz", VALUE_INTEGER, ENDPOINT},
-    [GAIN] = {"gain_db", VALUE_NUMBER, STREAM, nullptr, true},
-    [LATENCY] = {"target_latency_ms", VALUE_INTEGER, STREAM, "auto", true},
+    [NAME] = {{"display_name", MEMBER_TEXT}, ENDPOINT | STREAM},
+    [ENABLE] = {{"enabled", MEMBER_TRUE}, ENDPOINT | STREAM},
+    [DISABLE] = {{"enabled", MEMBER_FALSE}, ENDPOINT | STREAM},
+    [MUTE] = {{"muted", MEMBER_TRUE}, ENDPOINT | STREAM, true},
+    [UNMUTE] = {{"muted", MEMBER_FALSE}, ENDPOINT | STREAM, true},
+    [VOLUME] = {{"volume", MEMBER_PERCENT, "keep"}, ENDPOINT},
+    [DELAY] = {{"delay_ms", MEMBER_NUMBER}, ENDPOINT},
+    [CHANNELS] = {{"channels", MEMBER_INTEGER}, ENDPOINT},
+    [RATE] = {{"rate_hz", MEMBER_INTEGER}, ENDPOINT},
+    [GAIN] = {{"gain_db", MEMBER_NUMBER}, STREAM, true},
+    [LATENCY] = {{"target_latency_ms", MEMBER_INTEGER, "auto"}, STREAM, true},
 };
 constexpr size_t N_MEMBERS = sizeof MEMBERS / sizeof MEMBERS[0];
-
-static enum err read_number(size_t i, const char *text, double *ret, struct err_info *reterr) {
-    char digits[32];
-    size_t len = strlen(text);
-    bool is_percent = MEMBERS[i].type == VALUE_PERCENT && len > 1 && len < sizeof digits && text[len - 1] == '%';
-    if (is_percent) {
-        snprintf(digits, sizeof digits, "%.*s", (int)(len - 1), text);
-        text = digits;
-    }
-    if (!number_parse(text, ret) || (MEMBERS[i].type == VALUE_INTEGER && *ret != (double)(int64_t)*ret))
-        return err_set(reterr, ERR_INVALID, "--%s: expected a %snumber, found '%s'", OPTIONS[i].name,
-                       MEMBERS[i].type == VALUE_INTEGER ? "whole " : "", text);
-    if (is_percent)
-        *ret /= 100;
-    return ERR_OK;
-}
-
-static enum err add_member(yyjson_mut_doc *doc, yyjson_mut_val *object, size_t i, const char *text,
-                           struct err_info *reterr) {
-    const char *key = MEMBERS[i].member;
-    double number = 0;
-    if (MEMBERS[i].null_word && strcmp(text, MEMBERS[i].null_word) == 0) {
-        yyjson_mut_obj_add_null(doc, object, key);
-        return ERR_OK;
-    }
-    switch (MEMBERS[i].type) {
-    case VALUE_TEXT:
-        yyjson_mut_obj_add_str(doc, object, key, text);
-        return ERR_OK;
-    case VALUE_TRUE:
-    case VALUE_FALSE:
-        yyjson_mut_obj_add_bool(doc, object, key, MEMBERS[i].type == VALUE_TRUE);
-        return ERR_OK;
-    case VALUE_NUMBER:
-    case VALUE_INTEGER:
-    case VALUE_PERCENT:
-        break;
-    }
-    enum err err = read_number(i, text, &number, reterr);
-    if (!err && MEMBERS[i].type == VALUE_INTEGER)
-        yyjson_mut_obj_add_sint(doc, object, key, (int64_t)number);
-    else if (!err)
-        yyjson_mut_obj_add_real(doc, object, key, number);
-    return err;
-}
 
 static enum err fill(yyjson_mut_doc *doc, enum subject subject, const struct option_result *options,
                      struct err_info *reterr) {
@@ -109,7 +61,8 @@ static enum err fill(yyjson_mut_doc *doc, enum subject subject, const struct opt
             return err_set(reterr, ERR_INVALID, "--%s is for %s, and this is %s", OPTIONS[i].name,
                            subject == STREAM ? "endpoints" : "streams", subject == STREAM ? "a stream" : "an endpoint");
         bool in_settings = subject == STREAM && MEMBERS[i].in_settings;
-        enum err err = add_member(doc, in_settings ? settings : root, i, options[i].value, reterr);
+        enum err err = member_add(doc, in_settings ? settings : root, &MEMBERS[i].member, OPTIONS[i].name,
+                                  options[i].value, reterr);
         if (err)
             return err;
         n++;
