@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/registry/events.h"
 #include "store/store.h"
 #include "transport/path.h"
 
@@ -338,6 +339,23 @@ void fake_world_step(struct fake_world *world) {
 
 void fake_world_clear_trace(struct fake_world *world) {
     *world->trace = 0;
+}
+
+uint64_t fake_world_last_event(const struct fake_world *world) {
+    return events_last(orchestrator_events(world->orchestrator));
+}
+
+const char *fake_world_news(const struct fake_world *world, uint64_t since) {
+    static char text[1024];
+    *text = 0;
+    const struct events *events = orchestrator_events(world->orchestrator);
+    for (uint64_t n = since + 1; n <= events_last(events); n++) {
+        const struct event *event = events_get(events, n);
+        assert_non_null(event);
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s%s", used ? " " : "", event_type_name(event->type));
+    }
+    return text;
 }
 
 static struct engine the_engine;

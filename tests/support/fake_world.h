@@ -85,6 +85,9 @@ void fake_world_link_event(struct fake_world *world, const struct fake_link *lin
 /* The newest open node of that direction has ended or failed. */
 void fake_world_node_event(struct fake_world *world, enum audio_direction direction, enum engine_event_kind kind);
 void fake_world_clear_trace(struct fake_world *world);
+/* The number of the last event, and the types of those after one: "endpoint_added endpoint_removed". */
+uint64_t fake_world_last_event(const struct fake_world *world);
+const char *fake_world_news(const struct fake_world *world, uint64_t since);
 
 /* ---- writes that wait for their end ---- */
 

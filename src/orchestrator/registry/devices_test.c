@@ -70,22 +70,6 @@ static struct endpoint shown(const struct fake_world *w, const char *uid) {
     return endpoint;
 }
 
-static const char *news(struct fake_world *w, uint64_t since) {
-    static char text[1024];
-    *text = 0;
-    const struct events *events = orchestrator_events(w->orchestrator);
-    for (uint64_t n = since + 1; n <= events_last(events); n++) {
-        size_t used = strlen(text);
-        snprintf(text + used, sizeof text - used, "%s%s", used ? " " : "",
-                 event_type_name(events_get(events, n)->type));
-    }
-    return text;
-}
-
-static uint64_t now_at(struct fake_world *w) {
-    return events_last(orchestrator_events(w->orchestrator));
-}
-
 static enum err put(struct fake_world *w, const char *uid, const struct endpoint_spec *spec, char ret[static UID_SIZE],
                     struct err_info *reterr) {
     struct fake_answer answer = {};
@@ -132,9 +116,9 @@ static enum stream_state state_of(const struct fake_world *w, const char *uid) {
 static void what_is_found_is_listed_as_long_as_it_is_there(void **state) {
     struct fake_world *w = *state;
     struct audio_device device = speaker();
-    uint64_t before = now_at(w);
+    uint64_t before = fake_world_last_event(w);
     tell(w, &device);
-    assert_string_equal(news(w, before), "endpoint_added");
+    assert_string_equal(fake_world_news(w, before), "endpoint_added");
     const struct registry_endpoint *e = only(w, ENDPOINT_KIND_DEVICE);
     assert_non_null(e);
     struct endpoint endpoint = shown(w, e->uid);
@@ -147,16 +131,16 @@ static void what_is_found_is_listed_as_long_as_it_is_there(void **state) {
     assert_int_equal(endpoint.status.state, ENDPOINT_STATE_AVAILABLE);
     assert_true(endpoint.status.is_default);
     assert_float_equal(endpoint.status.volume, 0.4, 1e-9);
-    before = now_at(w);
+    before = fake_world_last_event(w);
     tell(w, &device); /* nothing new */
-    assert_string_equal(news(w, before), "");
+    assert_string_equal(fake_world_news(w, before), "");
     device.volume = 0.5;
     tell(w, &device);
-    assert_string_equal(news(w, before), "endpoint_updated");
+    assert_string_equal(fake_world_news(w, before), "endpoint_updated");
     char uid[UID_SIZE];
     memcpy(uid, e->uid, sizeof uid);
     tell_gone(w, &device);
-    assert_string_equal(news(w, before), "endpoint_updated endpoint_updated endpoint_removed");
+    assert_string_equal(fake_world_news(w, before), "endpoint_updated endpoint_updated endpoint_removed");
     assert_null(only(w, ENDPOINT_KIND_DEVICE));
     tell(w, &device);
     assert_string_equal(only(w, ENDPOINT_KIND_DEVICE)->uid, uid); /* the same as before */

@@ -35,24 +35,6 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* "endpoint_added endpoint_removed": types of the events after `since` */
-static const char *news(struct fake_world *w, uint64_t since) {
-    static char text[1024];
-    *text = 0;
-    const struct events *events = orchestrator_events(w->orchestrator);
-    for (uint64_t n = since + 1; n <= events_last(events); n++) {
-        const struct event *event = events_get(events, n);
-        assert_non_null(event);
-        size_t used = strlen(text);
-        snprintf(text + used, sizeof text - used, "%s%s", used ? " " : "", event_type_name(event->type));
-    }
-    return text;
-}
-
-static uint64_t now_at(struct fake_world *w) {
-    return events_last(orchestrator_events(w->orchestrator));
-}
-
 static enum err put_endpoint(struct fake_world *w, const char *uid, const char *json, int64_t if_generation,
                              char ret_uid[static UID_SIZE], struct fake_answer *answer, struct err_info *reterr) {
     struct endpoint_spec spec = fake_endpoint_spec(json);
@@ -70,7 +52,7 @@ static bool is_ready(struct fake_world *w, const char *reason) {
 
 static void test_create_applies_then_waits(void **state) {
     struct fake_world *w = *state;
-    uint64_t before = now_at(w);
+    uint64_t before = fake_world_last_event(w);
     struct fake_answer answer = {};
     char uid[UID_SIZE];
     assert_int_equal(put_endpoint(w, "", TONE, ANY_GENERATION, uid, &answer, nullptr), ERR_OK);
@@ -79,12 +61,12 @@ static void test_create_applies_then_waits(void **state) {
     assert_non_null(endpoint);
     assert_int_equal(endpoint->generation, 1);
     assert_string_equal(endpoint->driver, "tone");
-    assert_string_equal(news(w, before), "endpoint_added");
+    assert_string_equal(fake_world_news(w, before), "endpoint_added");
     assert_false(answer.is_done);
     loop_sim_settle(&w->sim);
     assert_true(answer.is_done);
     assert_int_equal(answer.result, ERR_OK);
-    assert_string_equal(news(w, before), "endpoint_added");
+    assert_string_equal(fake_world_news(w, before), "endpoint_added");
 }
 
 static void test_what_is_stored_is_there_after_a_restart(void **state) {
@@ -122,7 +104,7 @@ static void test_generations_guard_writes(void **state) {
     fake_put_endpoint(w, uid, TONE, other);
     assert_string_equal(uid, other);
     assert_int_equal(orchestrator_endpoint(w->orchestrator, uid)->generation, 2);
-    uint64_t before = now_at(w);
+    uint64_t before = fake_world_last_event(w);
     struct fake_answer answer = {};
     struct err_info info = {};
     /* 0: it must not exist */
@@ -139,16 +121,16 @@ static void test_generations_guard_writes(void **state) {
     assert_int_equal(put_endpoint(w, "no uid", TONE, ANY_GENERATION, other, &answer, &info), ERR_INVALID);
     loop_sim_settle(&w->sim);
     assert_false(answer.is_done); /* what was refused is not answered again */
-    assert_string_equal(news(w, before), "");
+    assert_string_equal(fake_world_news(w, before), "");
     assert_int_equal(put_endpoint(w, uid, TONE, 2, other, &answer, &info), ERR_OK);
     loop_sim_settle(&w->sim);
     assert_int_equal(answer.result, ERR_OK);
-    assert_string_equal(news(w, before), "endpoint_updated");
+    assert_string_equal(fake_world_news(w, before), "endpoint_updated");
 }
 
 static void test_a_failed_create_leaves_nothing(void **state) {
     struct fake_world *w = *state;
-    uint64_t before = now_at(w);
+    uint64_t before = fake_world_last_event(w);
     struct fake_answer answer = {};
     char uid[UID_SIZE];
     store_memory_fail_next(w->store, ERR_STORAGE);
@@ -160,7 +142,7 @@ static void test_a_failed_create_leaves_nothing(void **state) {
     assert_int_equal(err_http_status(answer.result), 507);
     assert_true(strlen(answer.info.message) > 0);
     assert_null(orchestrator_endpoint(w->orchestrator, uid));
-    assert_string_equal(news(w, before), "endpoint_added endpoint_removed");
+    assert_string_equal(fake_world_news(w, before), "endpoint_added endpoint_removed");
     assert_false(is_ready(w, "StorageFailed"));
     /* The next that is stored says that all is well again. */
     fake_put_endpoint(w, "", TONE, uid);
@@ -171,7 +153,7 @@ static void test_a_failed_change_is_taken_back(void **state) {
     struct fake_world *w = *state;
     char uid[UID_SIZE], same[UID_SIZE];
     fake_put_endpoint(w, "", TONE, uid);
-    uint64_t before = now_at(w);
+    uint64_t before = fake_world_last_event(w);
     struct fake_answer answer = {};
     store_memory_fail_next(w->store, ERR_STORAGE);
     assert_int_equal(put_endpoint(w, uid, "{\"kind\":\"tone\",\"display_name\":\"B\"}", 1, same, &answer, nullptr),
@@ -182,7 +164,7 @@ static void test_a_failed_change_is_taken_back(void **state) {
     const struct registry_endpoint *endpoint = orchestrator_endpoint(w->orchestrator, uid);
     assert_string_equal(endpoint->spec.display_name, "A");
     assert_int_equal(endpoint->generation, 1);
-    assert_string_equal(news(w, before), "endpoint_updated endpoint_updated");
+    assert_string_equal(fake_world_news(w, before), "endpoint_updated endpoint_updated");
 }
 
 static void test_a_failed_removal_is_taken_back(void **state) {
@@ -192,7 +174,7 @@ static void test_a_failed_removal_is_taken_back(void **state) {
     fake_put_endpoint(w, "", SINK, b);
     struct stream_spec spec = fake_stream_between(a, b);
     fake_put_stream(w, "", &spec, s);
-    uint64_t before = now_at(w);
+    uint64_t before = fake_world_last_event(w);
     struct fake_answer answer = {};
     store_memory_fail_next(w->store, ERR_STORAGE);
     assert_int_equal(orchestrator_remove_stream(w->orchestrator, s, 1, fake_done, &answer, nullptr), ERR_OK);
@@ -200,7 +182,7 @@ static void test_a_failed_removal_is_taken_back(void **state) {
     loop_sim_settle(&w->sim);
     assert_int_equal(answer.result, ERR_STORAGE);
     assert_non_null(orchestrator_stream(w->orchestrator, s));
-    assert_string_equal(news(w, before), "stream_removed stream_added");
+    assert_string_equal(fake_world_news(w, before), "stream_removed stream_added");
 }
 
 static void test_a_failed_rename_is_taken_back(void **state) {
@@ -278,7 +260,7 @@ static void test_what_cannot_be_is_refused_whole(void **state) {
     fake_put_endpoint(w, "", SINK, b);
     struct stream_spec spec = fake_stream_between(a, b);
     fake_put_stream(w, "", &spec, s);
-    uint64_t before = now_at(w);
+    uint64_t before = fake_world_last_event(w);
     struct fake_answer answer = {};
     struct err_info info = {};
     char none[UID_SIZE];
@@ -298,7 +280,7 @@ static void test_what_cannot_be_is_refused_whole(void **state) {
         ERR_NOT_FOUND);
     loop_sim_settle(&w->sim);
     assert_false(answer.is_done);
-    assert_string_equal(news(w, before), "");
+    assert_string_equal(fake_world_news(w, before), "");
 }
 
 static void test_one_port_belongs_to_one_stream(void **state) {
