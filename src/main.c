@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/option.h"
 #include "os/notify.h"
+#include "os/process.h"
 #include "rocd/rocd.h"
 
 /* The daemon: command line, signals, readiness; all else is librocd. Exit codes: 0 ended, 1 failed, 2 usage. */
@@ -158,6 +159,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "rocd: '%s' is one argument too many: rocd takes options only\nTry 'rocd --help'.\n", args[1]);
         return 2;
     }
+    /* Shells and service managers give 1024, for programs that call select(). Clients, peers and sound share them. */
+    os_process_raise_files(8192);
     int verbose = results[OPT_VERBOSE].count;
     const struct rocd_options options = {
         .size = sizeof options,

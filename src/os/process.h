@@ -18,3 +18,6 @@ struct os_process {
 
 /* false: the system does not tell. */
 bool os_process_read(struct os_process *ret);
+
+/* So many files may be open, if the system lets us; never less than before. */
+void os_process_raise_files(uint64_t wanted);

@@ -18,6 +18,7 @@ import time
 import pytest
 
 from support.daemon import BUILD
+from support.process import cpu_s, limit_files, n_files
 from support.wait import DEADLINE_S, wait_until
 
 HOST = b'Host: localhost\r\n'
@@ -485,16 +486,6 @@ def test_few_open_files_mean_few_connections(tmp_path):
     server.stop()
 
 
-def cpu_s(pid):
-    with open(f'/proc/{pid}/stat') as f:
-        fields = f.read().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
-def limit_files(pid, n):
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (n, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
-
-
 @pytest.mark.parametrize('inside', ['nobody', 'a client', 'an event stream'])
 def test_without_descriptors_it_rests_and_recovers(servers, inside):
     """accept() has none to give: nothing spins, who is in is served, and the others have their turn when there are some."""
@@ -505,7 +496,7 @@ def test_without_descriptors_it_rests_and_recovers(servers, inside):
             old = stack.enter_context(dial(server.port))
             old.sendall(get('/events' if inside == 'an event stream' else '/version'))
             assert Reader(old).reply(head_only=inside == 'an event stream').status == 200
-        limit_files(server.process.pid, len(os.listdir(f'/proc/{server.process.pid}/fd')))
+        limit_files(server.process.pid, n_files(server.process.pid))
         crowd = [stack.enter_context(dial(server.port)) for _ in range(20)]
         for s in crowd:
             s.sendall(get('/version'))

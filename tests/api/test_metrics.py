@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The exposition format, read as strictly as it is written down."""
 import re
+import resource
 
 from support.net import roc_uris
 from support.wait import wait_until
@@ -101,6 +102,12 @@ def test_process_and_requests(daemon):
         events.wait_greeting()
         assert read(api)['rocd_event_subscribers'][1][()] == 1
     assert value(after, 'rocd_build_info', peer=api.get('/peers/self')['peer_uid']) == 1
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may(daemons):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    api = daemons(preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))).api
+    assert read(api)['process_max_fds'][1][()] == min(8192, hard)
 
 
 def test_external_streams_are_there_too(daemon):

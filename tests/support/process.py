@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What the system tells of a process that runs, and what it can be denied."""
+import os
+import resource
+
+
+def cpu_s(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        fields = f.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def n_files(pid):
+    return len(os.listdir(f'/proc/{pid}/fd'))
+
+
+def limit_files(pid, n):
+    """How many it may have open; more than n may be open already."""
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (n, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
