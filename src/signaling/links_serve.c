@@ -109,10 +109,10 @@ static uint64_t all_parts(const struct links_serving *s) {
 /* What links themselves have to say. Not kept: a repeat is looked at anew. */
 static void refuse(struct link *link, uint64_t id, enum err code, const char *why) {
     char body[512];
-    int n =
-        snprintf(body, sizeof body,
-                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"error_code\":\"%s\"}",
-                 err_title(code), err_http_status(code), why, err_name(code));
+    int n = snprintf(body, sizeof body,
+                     "{\"type\":\"urn:rocd:problem:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
+                     "\"error_code\":\"%s\",\"error_text\":\"%s\",\"errors\":[]}",
+                     err_name(code), err_title(code), err_http_status(code), why, err_name(code), why);
     struct frame frame = {
         .type = FRAME_RES,
         .id = id,

@@ -475,9 +475,17 @@ static void renewals_get_through_a_flood(void **) {
     }
     test_site_run(&site, 20 * NS_PER_S);
     unsigned n_429 = 0;
+    const char *refusal = "";
     for (size_t i = 0; i < 400; i++)
-        n_429 += flood[i].status == 429;
+        if (flood[i].status == 429) {
+            n_429++;
+            refusal = flood[i].body;
+        }
     assert_in_range(n_429, 50, 200);
+    assert_string_equal(refusal, /* as the contract has problems */
+                        "{\"type\":\"urn:rocd:problem:limit_reached\",\"title\":\"A limit is reached\",\"status\":429,"
+                        "\"detail\":\"More requests a second than a peer may make\",\"error_code\":\"limit_reached\","
+                        "\"error_text\":\"More requests a second than a peer may make\",\"errors\":[]}");
 }
 
 static void requests_go_both_ways(void **) {
