@@ -42,8 +42,8 @@ build: $(BUILD)/build.ninja ## compile rocd, rocctl and librocd
 	@ninja -C $(BUILD) --quiet
 
 .PHONY: run
-run: build ## three peers of one site, a tune from one to another, commanded at the third, until Ctrl-C (SECONDS=10: so long, and look at the recording)
-	@tools/demo $(BUILD) $(if $(SECONDS_),--seconds $(SECONDS_))
+run: build ## three peers of one site, a tune from one to another, commanded at the third, until Ctrl-C (SECONDS=10: so long, and look at the recording; PLAY=1: to the loudspeaker as well)
+	@tools/demo $(BUILD) $(if $(SECONDS_),--seconds $(SECONDS_)) $(if $(PLAY),--play)
 
 # configure FLAVOUR, EXTRA FLAGS: build-FLAVOUR with tests
 define configure
