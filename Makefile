@@ -17,7 +17,7 @@ SECONDS_ = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
 SUITE   ?= unit tools api scenario
 
 # Those that link the reconciler.
-COVERAGE_TESTS = plan reconcile attachments remote-source registry registry-streams remote
+COVERAGE_TESTS = plan reconcile reconcile-faults attachments remote-source registry registry-streams remote
 
 MESON_FLAGS = -Dwerror=$(WERROR)
 

@@ -206,7 +206,8 @@ enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream
                               uint32_t *ret_node, struct err_info *) {
     struct fake_world *world = engine->world;
     assert_true(world->n_nodes < FAKE_NODES_MAX);
-    world->nodes[world->n_nodes++] = (struct fake_node){.is_open = true, .direction = direction, .stream = stream};
+    world->nodes[world->n_nodes++] = (struct fake_node){
+        .is_open = true, .direction = direction, .stream = stream, .status = {.position_frames = -1}};
     *ret_node = (uint32_t)world->n_nodes;
     trace(world, direction == AUDIO_INPUT ? "+source" : "+destination");
     return ERR_OK;
@@ -226,8 +227,10 @@ void engine_remove_node(struct engine *engine, uint32_t node, void (*done)(void 
 }
 
 bool engine_node_status(struct engine *engine, uint32_t node, struct engine_node_status *ret) {
-    *ret = (struct engine_node_status){.position_frames = -1};
-    return node > 0 && engine->world->nodes[node - 1].is_open;
+    if (node == 0 || !engine->world->nodes[node - 1].is_open)
+        return false;
+    *ret = engine->world->nodes[node - 1].status;
+    return true;
 }
 
 static void link_up(void *arg) {

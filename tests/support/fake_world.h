@@ -22,6 +22,7 @@ struct fake_node {
     bool is_open;
     enum audio_direction direction;
     struct audio_stream *stream;
+    struct engine_node_status status;
 };
 
 struct fake_link {

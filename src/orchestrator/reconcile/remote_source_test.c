@@ -530,6 +530,74 @@ static void test_row_delete_lost_until_the_lease_is_over(void **state) {
     assert_in_range(n, 15, 20);
 }
 
+/* It answers, but not now: it is told again. */
+static void test_row_delete_refused_for_now(void **state) {
+    struct fixture *f = *state;
+    static const int NOT_NOW[] = {503, 429, 500};
+    make_running(f);
+    remove_stream(f);
+    for (size_t i = 0; i < sizeof NOT_NOW / sizeof *NOT_NOW; i++) {
+        fake_links_reply(call_at(f, f->source, "DELETE"), NOT_NOW[i], nullptr);
+        assert_null(call_at(f, f->source, "DELETE"));
+        run_ms(f, 1000);
+    }
+    fake_links_reply(call_at(f, f->source, "DELETE"), 404, nullptr); /* it is gone already */
+    run_ms(f, 20'000);
+    assert_null(call_at(f, f->source, "DELETE"));
+}
+
+/* Nor does the end of rocd wait for one that does not answer, or is to be told later. */
+static void test_row_delete_not_answered_when_stopping(void **state) {
+    struct fixture *f = *state;
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        const struct stream_spec spec = stream_from(f, f->source->uid);
+        char uid[UID_SIZE];
+        fake_put_stream(&f->world, "", &spec, uid);
+        run_ms(f, 0);
+        char path[128];
+        snprintf(path, sizeof path, "/peers/%s/attachments/%s", f->source->uid, uid);
+        struct fake_answer answer = {};
+        assert_int_equal(
+            orchestrator_remove_stream(f->world.orchestrator, uid, ANY_GENERATION, fake_done, &answer, nullptr),
+            ERR_OK);
+        run_ms(f, 10);
+        struct links_call *call = fake_links_call(f->site.links, f->source->uid, path);
+        assert_non_null(call);
+        assert_string_equal(call->request.method, "DELETE");
+        if (is_refused)
+            fake_links_reply(call, 503, nullptr);
+        fake_world_stop(&f->world);
+        assert_null(fake_links_call(f->site.links, f->source->uid, path));
+        fake_site_join(&f->site, &f->world);
+        fake_world_start(&f->world);
+        fake_peer_up(&f->site, f->source, 0xa2);
+    }
+}
+
+/* Its link stands, but what is asked over it fails: the lease ends all the same, and not a moment later. */
+static void test_renewals_that_fail_end_with_the_lease(void **state) {
+    struct fixture *f = *state;
+    make_running(f);
+    const int64_t first = f->asked.link_generation;
+    int64_t ms = 0, over_ms = 0;
+    for (; ms < 60'000; ms += 100) {
+        if (!over_ms && strcmp(state_of(f), "pending SourceUnreachable") == 0)
+            over_ms = ms;
+        struct links_call *call = call_at(f, f->source, "PUT");
+        if (call && read_put(f, f->source) && f->asked.link_generation != first)
+            break;
+        if (call)
+            fake_links_fail(call, ERR_UNAVAILABLE, "lost");
+        run_ms(f, 100);
+    }
+    assert_in_range(over_ms, 14'500, 15'500);
+    assert_true(f->asked.link_generation > first); /* the next one is built when the pause is over */
+    new_answer(f);
+    answer(f, STREAM_STATE_RUNNING, nullptr);
+    flow(f, ENGINE_LINK_STARTED);
+    assert_string_equal(state_of(f), "running");
+}
+
 /* "B dies after": what is stored runs again, with another epoch; before that nothing is known of the old links. */
 static void test_row_owner_restarts(void **state) {
     struct fixture *f = *state;
@@ -714,6 +782,18 @@ static void test_answers_without_sense(void **state) {
     memset(f->answer_key, 'a', 64);
     answer(f, STREAM_STATE_RUNNING, nullptr);
     assert_int_equal(fake_site_sealed(&f->site)->n_answers, 1);
+    run_ms(f, 5200); /* it answers of another link than was asked about: ours is of no use */
+    (void)read_put(f, f->source);
+    const int64_t link = f->asked.link_generation;
+    char json[512];
+    snprintf(json, sizeof json,
+             "{\"stream_uid\":\"%s\",\"generation\":1,\"link_generation\":%lld,\"lease_s\":15,\"state\":\"running\","
+             "\"reason\":null,\"message\":\"\",\"renew\":false,\"answer\":{\"link\":7,\"public_key\":\"%s\"}}",
+             STREAM, (long long)link + 1, f->answer_key);
+    fake_links_reply(read_put(f, f->source), 200, json);
+    run_ms(f, 20'000);
+    (void)read_put(f, f->source);
+    assert_true(f->asked.link_generation > link);
 }
 
 /* ---- what happens here ---- */
@@ -839,6 +919,9 @@ int main(void) {
         T(test_row_short_partition_loses_nothing),
         T(test_row_delete_lost),
         T(test_row_delete_lost_until_the_lease_is_over),
+        T(test_row_delete_refused_for_now),
+        T(test_row_delete_not_answered_when_stopping),
+        T(test_renewals_that_fail_end_with_the_lease),
         T(test_row_owner_restarts),
         T(test_row_owner_could_not_store_it),
         T(test_row_two_commanders),
