@@ -50,16 +50,18 @@ def requests(bench, site):
 def bare_links(bench, sizes):
     """Links alone, without daemons around them."""
     for n in sizes:
+        bench.say(f'peers: links alone, {n}')
         found, = run_json([bench.build / 'src/signaling/zmq/link-load', n])
         for p in (50, 99):
             yield Figure(f'peers.link.p{p}.{n}', f'request over a link alone, p{p}, {n} peers', found[f'request_p{p}_ms'], 'ms',
-                         0.5 if p == 50 else None, f"{found['kb_per_link']:.0f} kB and {found['descriptors_per_link']:g} descriptors a "
-                         'link end' if n > 2 else '', found)
+                         0.5 if p == 50 else None, f'median of {found["requests"]}' if p == 50 else '', found)
+        yield Figure(f'peers.link.memory.{n}', f'memory of a link end alone, {n} peers', found['kb_per_link'] / 1024, 'MB', 1.0)
+        yield Figure(f'peers.link.descriptors.{n}', f'descriptors of a link end alone, {n} peers', found['descriptors_per_link'])
 
 
 def links(bench, sizes):
     for n in sizes:
-        bench.say(f'peers: links of {n}')
+        bench.say(f'peers: {n} daemons')
         site = site_of(bench, n).start()
         alone = site_of(bench, 1).start()
         pid, lone = site.daemons['p0'].process.pid, alone.daemons['p0'].process.pid
@@ -124,6 +126,6 @@ def measure(bench):
     site = site_of(bench, 2).start()
     yield from requests(bench, site)
     site.close()
-    yield from links(bench, (2, 4) if bench.short else (2, 10, 25))
+    yield from links(bench, (2, 4) if bench.short else (2, 10, 50))
     yield from bare_links(bench, (2, 10) if bench.short else (2, 10, 50))
     yield from back_again(bench)
