@@ -601,6 +601,30 @@ static void test_there_are_only_so_many_and_each_owner_has_a_share(void **state)
     assert_int_equal(attach_number(f, f->owner, n), ERR_OK);
 }
 
+static void is_stopped(void *arg) {
+    *(bool *)arg = true;
+}
+
+static void test_who_is_stopping_gives_nothing_more(void **state) {
+    struct fixture *f = *state;
+    bool stopped = false;
+    want(f, TONE);
+    assert_int_equal(ask(f), ERR_OK);
+    assert_true(sends(f));
+    orchestrator_stop(f->world.orchestrator, is_stopped, &stopped);
+    assert_false(stopped);
+    next_link(f);
+    assert_int_equal(
+        orchestrator_put_attachment(f->world.orchestrator, f->owner->uid, STREAM, &f->spec, &f->said, &f->info),
+        ERR_UNAVAILABLE);
+    fake_world_run_ms(&f->world, 1000);
+    assert_true(stopped);
+    assert_int_equal(f->world.open_streams, 0);
+    assert_int_equal(fake_site_open_sealed(&f->site), 0);
+    orchestrator_destroy(f->world.orchestrator);
+    f->world.orchestrator = nullptr;
+}
+
 static void test_stop_at_any_step(void **state) {
     struct fixture *f = *state;
     want(f, TONE);
@@ -646,6 +670,7 @@ int main(void) {
         T(test_what_cannot_be_is_refused),
         T(test_a_site_of_one_gives_nothing),
         T(test_there_are_only_so_many_and_each_owner_has_a_share),
+        T(test_who_is_stopping_gives_nothing_more),
         T(test_stop_at_any_step),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -263,6 +263,29 @@ static void test_whatever_comes_at_any_step(void **state) {
         }
 }
 
+static void write_file_source(struct fixture *f, const char *uid, const char *name) {
+    char json[96];
+    snprintf(json, sizeof json, "{\"kind\":\"file\",\"file\":{\"name\":\"%s\"}}", name);
+    fake_put_endpoint(&f->world, uid, json, f->source);
+    run_ms(f, 0);
+}
+
+/* Whether its last sound is still on its way or all is over. */
+static void test_a_source_that_has_ended_plays_again_when_it_is_written(void **state) {
+    struct fixture *f = *state;
+    for (int is_over = 0; is_over < 2; is_over++) {
+        write_file_source(f, "", "a.wav");
+        put_within(f);
+        fake_world_node_event(&f->world, AUDIO_INPUT, ENGINE_NODE_ENDED);
+        run_ms(f, is_over ? 2000 : 100);
+        assert_string_equal(state_of(f, f->stream), is_over ? "stopped SourceEnded" : "running");
+        write_file_source(f, f->source, "b.wav");
+        run_ms(f, 2000);
+        assert_string_equal(state_of(f, f->stream), "running");
+        remove_stream(f);
+    }
+}
+
 /* ---- to and from elsewhere ---- */
 
 static unsigned port_of(struct fixture *f, const char *uid) {
@@ -399,6 +422,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_whatever_comes_at_any_step),
+        TEST(test_a_source_that_has_ended_plays_again_when_it_is_written),
         TEST(test_ports_of_other_streams_are_not_taken),
         TEST(test_only_whom_the_stream_names_is_heard),
         TEST(test_a_sender_to_elsewhere),
