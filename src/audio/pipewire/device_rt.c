@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "audio/pipewire/device_rt.h"
+
+#include <pipewire/stream.h>
+#include <string.h>
+
+/* PipeWire's largest quantum is 8192 frames; a ring holds two of them and what a media thread may be late by. */
+constexpr uint32_t RING_FRAMES_MIN = 32768;
+
+bool device_rt_init(struct device_rt *rt, enum audio_direction direction, struct audio_format format) {
+    *rt = (struct device_rt){.direction = direction, .format = format};
+    uint32_t capacity = format.rate_hz / 2 > RING_FRAMES_MIN ? format.rate_hz / 2 : RING_FRAMES_MIN;
+    return ring_init(&rt->ring, format.n_channels * sizeof(float), capacity);
+}
+
+void device_rt_finish(struct device_rt *rt) {
+    ring_finish(&rt->ring);
+}
+
+static uint64_t load(const _Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* This thread alone writes the counters. */
+static void count(_Atomic uint64_t *counter) {
+    atomic_store_explicit(counter, load(counter) + 1, memory_order_release);
+}
+
+/* A cycle that PipeWire left out shows as a jump of its clock. Another clock (the graph has got another driver) begins
+ * anywhere: a jump of more than a second is not taken for lost sound. */
+static void note_time(struct device_rt *rt, uint32_t n_frames) {
+    struct pw_time time;
+    if (pw_stream_get_time_n(rt->stream, &time, sizeof time) < 0 || time.rate.denom == 0 || time.rate.num == 0)
+        return;
+    uint32_t rate = time.rate.denom / time.rate.num;
+    if (rate == 0)
+        return;
+    uint64_t cycle = (uint64_t)n_frames * rate / rt->format.rate_hz;
+    if (rt->next_tick != 0 && rt->tick_rate == rate && time.ticks > rt->next_tick + cycle / 2 + 1 &&
+        time.ticks < rt->next_tick + rate)
+        count(&rt->n_xruns);
+    rt->next_tick = time.ticks + cycle;
+    rt->tick_rate = rate;
+    int64_t delay_ns =
+        time.delay * 1'000'000'000 / rate + (int64_t)(time.buffered * 1'000'000'000 / rt->format.rate_hz);
+    atomic_store_explicit(&rt->device_delay_ns, delay_ns > 0 ? delay_ns : 0, memory_order_relaxed);
+}
+
+static uint32_t take(struct device_rt *rt, const struct spa_data *data, uint32_t frame_size) {
+    uint32_t offset = data->chunk->offset < data->maxsize ? data->chunk->offset : data->maxsize;
+    uint32_t room = data->maxsize - offset;
+    uint32_t n = (data->chunk->size < room ? data->chunk->size : room) / frame_size;
+    if (atomic_load_explicit(&rt->is_open, memory_order_acquire) &&
+        ring_write(&rt->ring, (const char *)data->data + offset, n) < n)
+        count(&rt->n_xruns);
+    return n;
+}
+
+static uint32_t give(struct device_rt *rt, const struct spa_data *data, uint32_t frame_size, uint64_t requested) {
+    uint32_t n = data->maxsize / frame_size;
+    if (requested > 0 && requested < n)
+        n = (uint32_t)requested;
+    size_t got = 0;
+    if (atomic_load_explicit(&rt->is_open, memory_order_acquire)) {
+        if (atomic_exchange_explicit(&rt->drop_stale, false, memory_order_acq_rel))
+            ring_skip(&rt->ring, ring_readable(&rt->ring));
+        got = ring_read(&rt->ring, data->data, n);
+        if (got < n && rt->was_fed)
+            count(&rt->n_xruns);
+        rt->was_fed = got == n;
+    } else {
+        rt->was_fed = false;
+    }
+    memset((char *)data->data + got * frame_size, 0, (n - got) * frame_size);
+    data->chunk->offset = 0;
+    data->chunk->stride = (int32_t)frame_size;
+    data->chunk->size = n * frame_size;
+    data->chunk->flags = 0;
+    return n;
+}
+
+void device_rt_process(void *arg) {
+    struct device_rt *rt = arg;
+    struct pw_buffer *buffer = pw_stream_dequeue_buffer(rt->stream);
+    if (!buffer)
+        return;
+    const struct spa_data *data = &buffer->buffer->datas[0];
+    uint32_t frame_size = rt->format.n_channels * (uint32_t)sizeof(float);
+    if (buffer->buffer->n_datas > 0 && data->data) {
+        uint32_t n =
+            rt->direction == AUDIO_INPUT ? take(rt, data, frame_size) : give(rt, data, frame_size, buffer->requested);
+        if (n > 0) {
+            note_time(rt, n);
+            atomic_store_explicit(&rt->quantum_frames, n, memory_order_relaxed);
+            count(&rt->n_callbacks);
+        }
+    }
+    pw_stream_queue_buffer(rt->stream, buffer);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#pragma once
+
+#include <stdint.h>
+
+#include "audio/driver.h"
+#include "base/ring.h"
+
+struct pw_stream;
+
+/*
+ * What PipeWire's data thread does for us: frames go from its buffers into a ring, or from the ring into its buffers, and a
+ * few counters tell how that went. Nothing else: no lock, no allocation, no log, no system call, no clock.
+ *
+ * Life cycle: device_rt_init() → `stream` is set → device_rt_process() by PipeWire, any number → the stream is destroyed
+ * (which waits for the data thread) → another stream, or device_rt_finish().
+ * Threads: device_rt_process() is PipeWire's data thread. The other side of the ring belongs to the media thread while
+ * `is_open`; the counters may be read by any.
+ */
+struct device_rt {
+    enum audio_direction direction; /* as rocd sees it: an input is read */
+    struct audio_format format;
+    struct pw_stream *stream; /* changed only while no callback can run */
+    struct ring ring;         /* of frames; input: the data thread writes, output: it reads */
+
+    _Atomic bool is_open;    /* somebody reads or writes the ring; otherwise sound is dropped, or silence is played */
+    _Atomic bool drop_stale; /* output: what is in the ring is too old to be played */
+    _Atomic uint64_t n_callbacks;    /* only ever grows: whoever sees it stand still knows that the device does */
+    _Atomic uint64_t n_xruns;        /* too few frames, no room, or cycles that PipeWire left out */
+    _Atomic uint32_t quantum_frames; /* how many the last callback took or gave, in our rate */
+    _Atomic int64_t device_delay_ns; /* between PipeWire's buffer and the air */
+
+    bool was_fed;       // Private state of the data thread: an empty ring is worth counting once
+    uint64_t next_tick; // Private state of the data thread: where the next cycle should begin; 0: not known
+    uint32_t tick_rate; // Private state of the data thread
+};
+
+/* false: out of memory. */
+[[nodiscard]] bool device_rt_init(struct device_rt *rt, enum audio_direction direction, struct audio_format format);
+void device_rt_finish(struct device_rt *rt);
+
+/* The `process` event of a pw_stream with PW_STREAM_FLAG_RT_PROCESS; `arg` is a struct device_rt. */
+void device_rt_process(void *arg);

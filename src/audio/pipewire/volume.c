@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include <spa/param/props.h>
+#include <spa/param/route.h>
+#include <spa/pod/builder.h>
+#include <spa/pod/iter.h>
+#include <spa/pod/parser.h>
+
+#include "audio/pipewire/pipewire_priv.h"
+
+/*
+ * The volume of a device lives in one of two places. Where its card has a route for it (a jack, a built-in loudspeaker), it
+ * is the route's: all mixers show that one, and it is kept for each of them. Otherwise it is the node's own. To set the
+ * node's where there is a route would be heard, and shown by nobody.
+ *
+ * PipeWire stores linear amplitudes for each channel; people are shown the cube root of the loudest (1 is 0 dB), and setting
+ * it keeps the balance between the channels. A suspended device takes a new volume, says nothing of it, and gives the old one
+ * when it is asked: so what was sent stands beside what was seen, until the device runs or says something else.
+ */
+
+constexpr double VOLUME_MAX = 1.5;
+constexpr uint32_t CHANNELS_UNKNOWN = 2;
+constexpr int ROUTE_WAITS_MAX = 2;
+
+enum volume_home { HOME_UNKNOWN, HOME_NODE, HOME_ROUTE };
+
+/* ---- reading ---- */
+
+void volume_read(struct volume *volume, const struct spa_pod *props) {
+    const struct spa_pod_object *object = (const struct spa_pod_object *)props;
+    const struct spa_pod_prop *prop;
+    if (!spa_pod_is_object(props))
+        return;
+    SPA_POD_OBJECT_FOREACH(object, prop) {
+        if (prop->key == SPA_PROP_mute) {
+            volume->is_known |= spa_pod_get_bool(&prop->value, &volume->is_muted) >= 0;
+        } else if (prop->key == SPA_PROP_channelVolumes) {
+            volume->n = spa_pod_copy_array(&prop->value, SPA_TYPE_Float, volume->linear, VOLUME_CHANNELS_MAX);
+            volume->is_known = true;
+        }
+    }
+}
+
+void volume_read_route(struct graph_card *card, const struct spa_pod *route) {
+    int32_t index, device;
+    struct spa_pod *props = nullptr;
+    if (spa_pod_parse_object(route, SPA_TYPE_OBJECT_ParamRoute, nullptr, SPA_PARAM_ROUTE_index, SPA_POD_Int(&index),
+                             SPA_PARAM_ROUTE_device, SPA_POD_Int(&device), SPA_PARAM_ROUTE_props,
+                             SPA_POD_OPT_Pod(&props)) < 0)
+        return;
+    size_t i = 0;
+    while (i < card->n_routes && card->routes[i].device != device)
+        i++;
+    if (i == CARD_ROUTES_MAX)
+        return;
+    if (i == card->n_routes || card->routes[i].index != index)
+        card->routes[i] = (struct card_route){.index = index, .device = device};
+    if (i == card->n_routes)
+        card->n_routes++;
+    if (props)
+        volume_read(&card->routes[i].volume, props);
+}
+
+static enum volume_home home_of(const struct graph_node *node, struct graph_card **ret_card,
+                                struct card_route **ret_route) {
+    if (node->card_id < 0 || node->card_device < 0)
+        return node->has_asked ? HOME_NODE : HOME_UNKNOWN;
+    struct graph_card *card = graph_find_card(node->pw, node->card_id);
+    if (card && card->has_info && !card->has_route)
+        return HOME_NODE;
+    for (size_t i = 0; card && i < card->n_routes; i++)
+        if (card->routes[i].device == node->card_device) {
+            *ret_card = card;
+            *ret_route = &card->routes[i];
+            return HOME_ROUTE;
+        }
+    return node->n_waits_for_route >= ROUTE_WAITS_MAX ? HOME_NODE : HOME_UNKNOWN;
+}
+
+bool volume_is_waiting(const struct graph_node *node) {
+    struct graph_card *card;
+    struct card_route *route;
+    return home_of(node, &card, &route) == HOME_UNKNOWN;
+}
+
+static const struct volume *seen(const struct graph_node *node) {
+    struct graph_card *card;
+    struct card_route *route;
+    switch (home_of(node, &card, &route)) {
+    case HOME_ROUTE:
+        return &route->volume;
+    case HOME_NODE:
+        return &node->props;
+    case HOME_UNKNOWN:
+        break;
+    }
+    return nullptr;
+}
+
+static float loudest(const struct volume *volume) {
+    float max = 0;
+    for (uint32_t i = 0; i < volume->n; i++)
+        max = volume->linear[i] > max ? volume->linear[i] : max;
+    return max;
+}
+
+/* To four digits: a volume that was set comes back as it was given, and not as the floats have it. */
+static double cubic(double linear) {
+    return round(cbrt(linear) * 1e4) / 1e4;
+}
+
+bool volume_of(const struct graph_node *node, double *ret_volume, bool *ret_is_muted) {
+    const struct volume *volume = seen(node);
+    if (!volume || (!volume->is_known && !node->sent.has_volume))
+        return false;
+    *ret_volume = volume->n > 0 ? cubic((double)loudest(volume)) : 1.0;
+    *ret_is_muted = volume->is_muted;
+    const struct volume_wish *wishes[] = {&node->sent, &node->wish};
+    for (size_t i = 0; i < 2; i++) {
+        if (wishes[i]->has_volume)
+            *ret_volume = wishes[i]->volume;
+        if (wishes[i]->has_muted)
+            *ret_is_muted = wishes[i]->is_muted;
+    }
+    return true;
+}
+
+/* ---- setting ---- */
+
+static uint32_t spread(const struct graph_node *node, const struct volume *now, double wanted, float *linear) {
+    const struct line *line = virtual_of_node(node);
+    uint32_t n = now->n;
+    if (n <= 1)
+        n = line ? line->format.n_channels : node->format.n_channels > 0 ? node->format.n_channels : n;
+    if (n == 0)
+        n = CHANNELS_UNKNOWN;
+    double to = wanted < 0 ? 0 : wanted > VOLUME_MAX ? VOLUME_MAX : wanted;
+    to = to * to * to;
+    double from = (double)loudest(now);
+    for (uint32_t i = 0; i < n; i++)
+        linear[i] = (float)(from > 0 && now->n == n ? to * (double)now->linear[i] / from : to);
+    return n;
+}
+
+static void build_props(struct spa_pod_builder *b, const struct graph_node *node, const struct volume *now,
+                        uint32_t id) {
+    const struct volume_wish *wish = &node->wish;
+    struct spa_pod_frame frame;
+    float linear[VOLUME_CHANNELS_MAX];
+    spa_pod_builder_push_object(b, &frame, SPA_TYPE_OBJECT_Props, id);
+    if (wish->has_volume) {
+        uint32_t n = spread(node, now, wish->volume, linear);
+        spa_pod_builder_prop(b, SPA_PROP_channelVolumes, 0);
+        spa_pod_builder_array(b, sizeof(float), SPA_TYPE_Float, n, linear);
+    }
+    if (wish->has_muted) {
+        spa_pod_builder_prop(b, SPA_PROP_mute, 0);
+        spa_pod_builder_bool(b, wish->is_muted);
+    }
+    spa_pod_builder_pop(b, &frame);
+}
+
+static const struct spa_pod *build_route(struct spa_pod_builder *b, const struct graph_node *node,
+                                         const struct card_route *route) {
+    struct spa_pod_frame frame;
+    spa_pod_builder_push_object(b, &frame, SPA_TYPE_OBJECT_ParamRoute, SPA_PARAM_Route);
+    spa_pod_builder_prop(b, SPA_PARAM_ROUTE_index, 0);
+    spa_pod_builder_int(b, route->index);
+    spa_pod_builder_prop(b, SPA_PARAM_ROUTE_device, 0);
+    spa_pod_builder_int(b, route->device);
+    spa_pod_builder_prop(b, SPA_PARAM_ROUTE_props, 0);
+    build_props(b, node, &route->volume, SPA_PARAM_Route);
+    spa_pod_builder_prop(b, SPA_PARAM_ROUTE_save, 0); /* for the session manager: keep it for this route */
+    spa_pod_builder_bool(b, true);
+    return spa_pod_builder_pop(b, &frame);
+}
+
+static void send_wish(struct graph_node *node) {
+    struct graph_card *card;
+    struct card_route *route;
+    uint8_t room[2048];
+    struct spa_pod_builder b = SPA_POD_BUILDER_INIT(room, sizeof room);
+    if (!node->is_ready || (!node->wish.has_volume && !node->wish.has_muted))
+        return;
+    switch (home_of(node, &card, &route)) {
+    case HOME_ROUTE:
+        pw_device_set_param((struct pw_device *)card->proxy, SPA_PARAM_Route, 0, build_route(&b, node, route));
+        break;
+    case HOME_NODE:
+        build_props(&b, node, &node->props, SPA_PARAM_Props);
+        pw_node_set_param((struct pw_node *)node->proxy, SPA_PARAM_Props, 0, (const struct spa_pod *)room);
+        break;
+    case HOME_UNKNOWN:
+        return;
+    }
+    volume_wish_merge(&node->sent, &node->wish);
+    node->wish = (struct volume_wish){};
+}
+
+void volume_wish_merge(struct volume_wish *into, const struct volume_wish *wish) {
+    if (wish->has_volume) {
+        into->has_volume = true;
+        into->volume = wish->volume;
+    }
+    if (wish->has_muted) {
+        into->has_muted = true;
+        into->is_muted = wish->is_muted;
+    }
+}
+
+void volume_wish(struct graph_node *node, const struct volume_wish *wish) {
+    volume_wish_merge(&node->wish, wish);
+    volume_changed(node, false);
+}
+
+/* What a device says while it is suspended may be the old value; a route always says what is. */
+static bool is_news(const struct graph_node *node, double volume, bool is_muted) {
+    struct graph_card *card;
+    struct card_route *route;
+    if (node->is_running || home_of(node, &card, &route) == HOME_ROUTE)
+        return true;
+    return (volume != node->seen_volume) || is_muted != node->is_seen_muted;
+}
+
+void volume_changed(struct graph_node *node, bool is_observed) {
+    const struct volume *now = seen(node);
+    if (is_observed && now && now->is_known) {
+        double volume = now->n > 0 ? cubic((double)loudest(now)) : 1.0;
+        if (is_news(node, volume, now->is_muted))
+            node->sent = (struct volume_wish){};
+        node->seen_volume = volume;
+        node->is_seen_muted = now->is_muted;
+        struct line *line = virtual_of_node(node);
+        if (line && node->is_ready && now->n > 0 && !node->sent.has_volume)
+            volume_wish_merge(&line->volume,
+                              &(struct volume_wish){
+                                  .has_volume = true, .has_muted = true, .volume = volume, .is_muted = now->is_muted});
+    }
+    send_wish(node);
+    graph_node_tell(node);
+}
