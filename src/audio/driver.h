@@ -50,6 +50,8 @@ struct audio_stream {
     const struct audio_stream_ops *ops;
     struct audio_format format;
     enum audio_clock clock;
+    bool never_idle; /* an input that stands still gives silence by the system's clock; else nothing at all */
+    bool mix_minus;  /* AUDIO_DUPLEX: what a member of the mix hears of it is without its own sound */
 };
 
 struct audio_stream_ops {
@@ -59,7 +61,8 @@ struct audio_stream_ops {
     /* Media thread; same rules. Takes n frames; returns how many it could keep. Outputs only. */
     size_t (*write)(struct audio_stream *stream, const float *frames, size_t n);
     /* Media thread; same rules. AUDIO_CLOCK_DEVICE only: how many frames the input has now, or the output wants now (so
-     * many that its ring holds what the next callbacks will take, and no more), or AUDIO_STANDS_STILL. */
+     * many that its ring holds what the next callbacks will take, and no more), or AUDIO_STANDS_STILL. All of them are
+     * then moved in this tick, however many. While an output stands still its sound is thrown away. */
     ptrdiff_t (*due)(struct audio_stream *stream);
     /* How long a frame takes between the ring and the air, ring included; -1: not known. Any thread. Optional. */
     int64_t (*latency_ns)(const struct audio_stream *stream);

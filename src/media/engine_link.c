@@ -132,7 +132,7 @@ static enum err check(struct engine *engine, uint32_t id, struct node_record *no
                       const struct engine_link_config *config, struct err_info *reterr) {
     if (!node || node->state != RECORD_LIVE)
         return err_set(reterr, ERR_NOT_FOUND, "the endpoint of this stream (node %u) is not in use any more", id);
-    if (config->receiving != (node->node->direction == AUDIO_OUTPUT))
+    if (node->node->direction == (config->receiving ? AUDIO_INPUT : AUDIO_OUTPUT))
         return err_set(reterr, ERR_INVALID,
                        "an endpoint that gives sound can only send it, one that takes it only "
                        "receive it");

@@ -142,6 +142,9 @@ bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_s
         .started_wall_ns = atomic_load_explicit(&node->started_wall_ns, memory_order_relaxed),
         .late_ticks = atomic_load_explicit(&node->late_ticks, memory_order_relaxed),
         .worst_late_ns = atomic_load_explicit(&node->worst_late_ns, memory_order_relaxed),
+        .stands_still = atomic_load_explicit(&node->stands_still, memory_order_relaxed),
+        .xruns = stream->ops->xruns ? stream->ops->xruns(stream) : 0,
+        .latency_ns = stream->ops->latency_ns ? stream->ops->latency_ns(stream) : -1,
         .n_channels = stream->format.n_channels,
     };
     meter_read(&node->meter, ret->level_dbfs, ret->n_channels);

@@ -41,10 +41,14 @@ static int64_t wait_ns(const struct ledger *ledger) {
 
 /* ---- trouble ---- */
 
-/* A pause of the sender: so long that scattered losses do not look like it. */
+/* A pause of the sender: so long that scattered losses do not look like it, and that the queue feels it. A sender whose
+ * sound comes from a device has a pause between any two quanta. */
 static int64_t pause_ns(const struct ledger *ledger) {
-    int64_t four_packets = 4 * ledger->config.packet_length_ns;
-    return four_packets > 20 * NS_PER_MS ? four_packets : 20 * NS_PER_MS;
+    int64_t shortest = 20 * NS_PER_MS, four_packets = 4 * ledger->config.packet_length_ns;
+    int64_t half = ledger->config.target_latency_ns / 2;
+    if (four_packets > shortest)
+        shortest = four_packets;
+    return half > shortest ? half : shortest;
 }
 
 static void judge_pause(struct ledger *ledger) {

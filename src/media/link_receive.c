@@ -20,8 +20,9 @@ static enum err allocate(struct link_receive *link, const struct link_receive_co
     link->gate = gate_create(&gate);
     link->held = calloc(LINK_HELD_MAX, sizeof *link->held);
     link->decoded = calloc(config->n_max * config->settings.wire_channels, sizeof *link->decoded);
+    link->fading = calloc(config->n_max * config->settings.wire_channels, sizeof *link->fading);
     link->frames = calloc(config->n_max * config->node_channels, sizeof *link->frames);
-    if (!link->gate || !link->held || !link->decoded || !link->frames)
+    if (!link->gate || !link->held || !link->decoded || !link->fading || !link->frames)
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     return ERR_OK;
 }
@@ -52,7 +53,8 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
     link->path = config->path;
     link->target_latency_ns = config->settings.target_latency_ns;
     link->silent_after_ns = config->silent_after_ns > 0 ? config->silent_after_ns : SILENT_AFTER_DEFAULT_NS;
-    gain_init(&link->gain, config->gain_db, config->muted);
+    gain_init(&link->gain, config->gain_db, config->muted, config->node_rate_hz);
+    gain_init(&link->outgoing_gain, 0, false, config->node_rate_hz);
     ledger_init(&link->ledger, &(struct ledger_config){
                                    .rate_hz = config->node_rate_hz,
                                    .target_latency_ns = config->settings.target_latency_ns,
@@ -67,11 +69,14 @@ void link_receive_destroy(struct link_receive *link) {
         return;
     if (link->decoder)
         link->decoder->ops->close(link->decoder);
+    if (link->outgoing)
+        link->outgoing->ops->close(link->outgoing);
     if (link->path)
         link->path->ops->close(link->path);
     gate_destroy(link->gate);
     free(link->held);
     free(link->decoded);
+    free(link->fading);
     free(link->frames);
     free(link);
 }
@@ -110,7 +115,7 @@ static void take_packet(struct link_receive *link, const struct tick *tick, cons
         link->n_held = 0;
         if (link->fed && !link->awaiting_decoder) {
             link->awaiting_decoder = true;
-            notices_put(tick->notices, NOTICE_LINK_NEW_SESSION, link->owner, nullptr);
+            link->told_new_session = false;
         }
         break;
     case GATE_PASS:
@@ -180,9 +185,11 @@ static void send_feedback(struct link_receive *link, const struct tick *tick) {
 }
 
 void link_receive_swap_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder) {
-    notices_put(tick->notices, NOTICE_DECODER_OUT, link->owner, link->decoder);
+    link->outgoing = link->decoder;
+    gain_settle(&link->outgoing_gain);
     link->decoder = decoder;
     link->fed = false;
+    link->begins = true;
     link->awaiting_decoder = false;
     for (size_t i = 0; i < link->n_held && !has_failed(link); i++)
         feed(link, tick, &link->held[i]);
@@ -242,28 +249,78 @@ static const float *shape(struct link_receive *link, size_t n, float *ret_peaks)
     return out;
 }
 
-const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n, float *ret_peaks) {
+/* A new decoder is asked for only when the one before the present is back with the core: one at a time. */
+static void ask_for_decoder(struct link_receive *link, const struct tick *tick) {
+    if (!link->awaiting_decoder || link->told_new_session || link->outgoing)
+        return;
+    link->told_new_session = true;
+    notices_put(tick->notices, NOTICE_LINK_NEW_SESSION, link->owner, nullptr);
+}
+
+void link_receive_tick(struct link_receive *link, const struct tick *tick) {
     if (has_failed(link))
-        return nullptr;
+        return;
     take_packets(link, tick);
+    ask_for_decoder(link, tick);
     gate_tick(link->gate, tick->now_ns);
     if (has_failed(link))
-        return nullptr;
-    bool any_sound = false;
-    if (link->fed && n > 0) {
-        if (link->decoder->ops->pop_frames(link->decoder, link->decoded, n) != ERR_OK) {
-            fail(link, tick);
-            return nullptr;
-        }
-        send_feedback(link, tick);
-    } else {
-        memset(link->decoded, 0, n * link->remap.n_from * sizeof *link->decoded);
-    }
+        return;
     tell_ledger(link, tick);
+    follow_session(link, tick, false);
+}
+
+/* The end of the sender before, under the beginning of this one. */
+static void add_outgoing(struct link_receive *link, const struct tick *tick, size_t n) {
+    size_t n_channels = link->remap.n_from;
+    bool works = link->outgoing->ops->pop_frames(link->outgoing, link->fading, n) == ERR_OK;
+    if (works) {
+        gain_fade_out(&link->outgoing_gain, link->fading, n, n_channels);
+        for (size_t i = 0; i < n * n_channels; i++)
+            link->decoded[i] += link->fading[i];
+    }
+    if (works && !gain_is_out(&link->outgoing_gain))
+        return;
+    notices_put(tick->notices, NOTICE_DECODER_OUT, link->owner, link->outgoing);
+    link->outgoing = nullptr;
+}
+
+static bool decode(struct link_receive *link, const struct tick *tick, size_t n) {
+    if (!link->fed) {
+        memset(link->decoded, 0, n * link->remap.n_from * sizeof *link->decoded);
+        return true;
+    }
+    if (link->decoder->ops->pop_frames(link->decoder, link->decoded, n) != ERR_OK) {
+        fail(link, tick);
+        return false;
+    }
+    send_feedback(link, tick);
+    return true;
+}
+
+const float *link_receive_pop(struct link_receive *link, const struct tick *tick, size_t n, float *ret_peaks) {
+    if (n == 0 || has_failed(link) || !decode(link, tick, n))
+        return nullptr;
     bool due = atomic_load_explicit(&link->playing, memory_order_relaxed);
-    any_sound = ledger_sound(&link->ledger, link->decoded, n, link->remap.n_from, due, tick->now_ns);
+    bool any_sound = ledger_sound(&link->ledger, link->decoded, n, link->remap.n_from, due, tick->now_ns);
     follow_session(link, tick, any_sound);
-    return any_sound ? shape(link, n, ret_peaks) : nullptr;
+    if (any_sound && link->begins) {
+        gain_begin_silent(&link->gain);
+        link->begins = false;
+    }
+    if (link->outgoing) {
+        add_outgoing(link, tick, n);
+        any_sound = true;
+    }
+    if (!any_sound)
+        gain_settle(&link->gain);
+    const float *out = any_sound ? shape(link, n, ret_peaks) : nullptr;
+    link->faded = link->leaving && (!any_sound || gain_is_out(&link->gain));
+    return out;
+}
+
+void link_receive_leave(struct link_receive *link, const struct tick *tick) {
+    link->leaving = true;
+    link->leaving_ns = tick->now_ns;
 }
 
 void link_receive_skip(struct link_receive *link, uint64_t frames) {

@@ -14,7 +14,7 @@
  * other way.
  *
  * When the gate sees a new sender, the decoder in use stays with the old one (libroc never leaves it), so the core is
- * asked for a new decoder; packets wait in a small queue until it comes.
+ * asked for a new decoder; packets wait in a small queue until it comes. What the old one still has to play is faded out.
  *
  * Life cycle: link_receive_create (worker) → tick, swap_decoder (media thread) → link_receive_destroy (worker).
  * Threads: as said; counters, meter and gain are shared with the core.
@@ -34,9 +34,14 @@ struct link_receive {
     struct ledger ledger;
     int64_t target_latency_ns, silent_after_ns;
     // media thread
-    bool leaving; /* this tick fades out, then it is let go */
-    bool fed;     /* the decoder has been given packets */
-    bool awaiting_decoder;
+    bool leaving; /* fades out, then it is let go */
+    bool faded;   /* … and has */
+    int64_t leaving_ns;
+    bool fed; /* the decoder has been given packets */
+    bool awaiting_decoder, told_new_session;
+    bool begins;                    /* of a second sender nothing has been heard yet */
+    struct codec_decoder *outgoing; /* owned: the last one, while it fades */
+    struct gain outgoing_gain;
     bool feedback_known;
     bool told_playing;
     int64_t quota_ns;        /* while catching up: time whose packets may be taken */
@@ -44,7 +49,10 @@ struct link_receive {
     union path_address feedback_address;
     struct packet *held; /* owned: LINK_HELD_MAX */
     size_t n_held;
-    float *decoded, *frames; /* owned: n_max frames of the wire's, of the node's channels */
+    float *decoded, *fading; /* owned: n_max frames of the wire's channels */
+    float *frames;           /* owned: n_max frames of the node's */
+    const float *out;        // for the node: what link_receive_pop() gave last, and its peaks
+    float out_peaks[ENGINE_CHANNELS_MAX];
     size_t n_max;
     // shared
     _Atomic bool failed;
@@ -70,9 +78,12 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
                              struct err_info *reterr);
 void link_receive_destroy(struct link_receive *link);
 
-/* n frames for the node and their peaks per channel, or nullptr where there is nothing to mix. Valid until the link's next
- * tick. */
-const float *link_receive_tick(struct link_receive *link, const struct tick *tick, size_t n, float *ret_peaks);
+/* Takes the packets that have come. */
+void link_receive_tick(struct link_receive *link, const struct tick *tick);
+/* n frames for the node, n ≤ n_max and any number of times a tick, and their peaks per channel; or nullptr where there is
+ * nothing to mix. Valid until it is called again. */
+const float *link_receive_pop(struct link_receive *link, const struct tick *tick, size_t n, float *ret_peaks);
+void link_receive_leave(struct link_receive *link, const struct tick *tick);
 /* The answer to NOTICE_LINK_NEW_SESSION; the old decoder goes back to the core. */
 void link_receive_swap_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
 /* Time that nobody will ever ask sound for. */

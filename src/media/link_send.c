@@ -39,7 +39,8 @@ enum err link_send_create(const struct link_send_config *config, void *owner, st
     link->owner = owner;
     link->path = config->path;
     link->start_delay_ns = config->start_delay_ns;
-    gain_init(&link->gain, config->gain_db, config->muted);
+    gain_init(&link->gain, config->gain_db, config->muted, config->node_rate_hz);
+    link->n_flush = (size_t)(config->settings.packet_length_ns * config->node_rate_hz / NS_PER_S) + 1;
     *ret = link;
     return ERR_OK;
 }
@@ -127,17 +128,34 @@ static const float *shape(struct link_send *link, const float *frames, const flo
     return link->frames;
 }
 
-void link_send_tick(struct link_send *link, const struct tick *tick, const float *frames, const float *peaks,
-                    size_t n) {
+/* A packet goes out when it is full: silence fills the one that has the end of the fade. */
+static void follow_fade(struct link_send *link, size_t n) {
+    if (!link->leaving || !gain_is_out(&link->gain) || link->faded)
+        return;
+    link->faded = n >= link->n_flush;
+    link->n_flush -= link->faded ? 0 : n;
+}
+
+void link_send_tick(struct link_send *link, const struct tick *tick, const float *frames, const float *peaks, size_t n,
+                    bool in_the_middle) {
     if (atomic_load_explicit(&link->failed, memory_order_relaxed) || tick->now_ns < link->begin_ns)
         return;
     take_feedback(link, tick);
     if (atomic_load_explicit(&link->failed, memory_order_relaxed) || n == 0)
         return;
+    if (!link->begun && in_the_middle)
+        gain_begin_silent(&link->gain);
+    link->begun = true;
     const float *shaped = shape(link, frames, peaks, n);
     if (link->encoder->ops->push_frames(link->encoder, shaped, n) != ERR_OK) {
         fail(link, tick);
         return;
     }
     send_packets(link, tick);
+    follow_fade(link, n);
+}
+
+void link_send_leave(struct link_send *link, const struct tick *tick) {
+    link->leaving = true;
+    link->leaving_ns = tick->now_ns;
 }

@@ -24,7 +24,11 @@ struct link_send {
     struct meter meter;
     int64_t start_delay_ns;
     int64_t begin_ns; // media thread: sends from here on
-    bool leaving;     // media thread: this tick fades out, then it is let go
+    bool begun;       // media thread: has been given frames
+    bool leaving;     // media thread: fades out, then it is let go
+    bool faded;       // media thread: … and has, and what it faded is in packets
+    int64_t leaving_ns;
+    size_t n_flush; // frames of silence that push the end of the fade out of the encoder
     bool told_started;
     _Atomic bool failed;
     _Atomic bool playing;
@@ -51,5 +55,8 @@ enum err link_send_create(const struct link_send_config *config, void *owner, st
                           struct err_info *reterr);
 void link_send_destroy(struct link_send *link);
 
-/* n frames of the node. `peaks`: of these frames, per node channel. */
-void link_send_tick(struct link_send *link, const struct tick *tick, const float *frames, const float *peaks, size_t n);
+/* n frames of the node, n ≤ n_max and any number of times a tick; at least once, for feedback. `peaks`: of these frames,
+ * per node channel. `in_the_middle`: the node has given frames before, to others. */
+void link_send_tick(struct link_send *link, const struct tick *tick, const float *frames, const float *peaks, size_t n,
+                    bool in_the_middle);
+void link_send_leave(struct link_send *link, const struct tick *tick);

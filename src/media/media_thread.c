@@ -102,9 +102,9 @@ static void obey(struct media_thread *thread, const struct command *command, con
         break;
     case COMMAND_REMOVE_LINK:
         if (command->receiving)
-            command->receive->leaving = true;
+            link_receive_leave(command->receive, tick);
         else
-            command->send->leaving = true;
+            link_send_leave(command->send, tick);
         break;
     case COMMAND_SWAP_DECODER:
         link_receive_swap_decoder(command->receive, tick, command->decoder);

@@ -19,7 +19,7 @@
 
 static void gain_of_one_changes_no_bit(void **) {
     struct gain gain;
-    gain_init(&gain, 0, false);
+    gain_init(&gain, 0, false, 48000);
     assert_true(gain_is_unity(&gain));
     float frames[4] = {0.1f, -0.2f, 1e-20f, 1};
     float before[4];
@@ -28,9 +28,9 @@ static void gain_of_one_changes_no_bit(void **) {
     assert_memory_equal(frames, before, sizeof frames);
 }
 
-static void gain_follows_in_one_tick_without_a_jump(void **) {
+static void gain_follows_without_a_jump(void **) {
     struct gain gain;
-    gain_init(&gain, 0, false);
+    gain_init(&gain, 0, false, 20'000); /* ramps of 100 frames */
     gain_set(&gain, 0, true);
     assert_false(gain_is_unity(&gain));
     float frames[200];
@@ -51,7 +51,7 @@ static void gain_follows_in_one_tick_without_a_jump(void **) {
 
 static void gain_waits_for_frames(void **) {
     struct gain gain;
-    gain_init(&gain, -6, false);
+    gain_init(&gain, -6, false, 48000);
     gain_set(&gain, 0, false);
     gain_run(&gain, nullptr, 0, 2);
     assert_true(gain.now < 0.51f);
@@ -59,10 +59,52 @@ static void gain_waits_for_frames(void **) {
 
 static void fade_out_ends_in_silence(void **) {
     struct gain gain;
-    gain_init(&gain, 0, false);
+    gain_init(&gain, 0, false, 2000);
     float frames[10] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     gain_fade_out(&gain, frames, 10, 1);
-    assert_true(frames[0] < 1 && frames[0] > 0.8f && fabsf(frames[9]) < 1e-6f);
+    assert_true(frames[0] < 1 && frames[0] > 0.8f && frames[9] == 0);
+    assert_true(gain_is_out(&gain));
+}
+
+/* A device asks for one frame now and for many then: the ramp is the same. */
+static void ramp_does_not_depend_on_the_pieces(void **) {
+    float whole[500], pieces[500];
+    for (size_t i = 0; i < 500; i++)
+        whole[i] = pieces[i] = 1;
+    struct gain gain;
+    gain_init(&gain, 0, false, 48000);
+    gain_set(&gain, -12, false);
+    gain_run(&gain, whole, 500, 1);
+    gain_init(&gain, 0, false, 48000);
+    gain_set(&gain, -12, false);
+    for (size_t at = 0, n = 1; at < 500; at += n, n = n % 7 + 1)
+        gain_run(&gain, pieces + at, n < 500 - at ? n : 500 - at, 1);
+    assert_memory_equal(whole, pieces, sizeof whole);
+    assert_true(whole[499] == gain.now && fabsf(gain.now - 0.2512f) < 1e-4f);
+}
+
+static void what_begins_in_the_middle_is_faded_in(void **) {
+    float frames[200];
+    for (size_t i = 0; i < 200; i++)
+        frames[i] = 1;
+    struct gain gain;
+    gain_init(&gain, 0, false, 20'000);
+    gain_begin_silent(&gain);
+    assert_false(gain_is_unity(&gain));
+    gain_run(&gain, frames, 200, 1);
+    assert_true(frames[0] > 0 && frames[0] < 0.011f && frames[99] == 1 && frames[199] == 1);
+    assert_true(gain_is_unity(&gain));
+}
+
+/* Muted in a pause, a stream must not be heard for the length of a ramp when the pause is over. */
+static void silence_needs_no_ramp(void **) {
+    struct gain gain;
+    gain_init(&gain, 0, false, 48000);
+    gain_set(&gain, 0, true);
+    gain_settle(&gain);
+    float frame = 1;
+    gain_run(&gain, &frame, 1, 1);
+    assert_true(frame == 0);
 }
 
 /* ---- meter ---- */
@@ -165,8 +207,11 @@ static void what_clips_is_bent_and_stays_in_order(void **) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gain_of_one_changes_no_bit),
-        cmocka_unit_test(gain_follows_in_one_tick_without_a_jump),
+        cmocka_unit_test(gain_follows_without_a_jump),
         cmocka_unit_test(gain_waits_for_frames),
+        cmocka_unit_test(ramp_does_not_depend_on_the_pieces),
+        cmocka_unit_test(what_begins_in_the_middle_is_faded_in),
+        cmocka_unit_test(silence_needs_no_ramp),
         cmocka_unit_test(fade_out_ends_in_silence),
         cmocka_unit_test(meter_holds_the_peak_until_it_is_read),
         cmocka_unit_test(meter_finds_the_peak_wherever_it_is),

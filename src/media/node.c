@@ -25,8 +25,6 @@ enum err node_create(struct audio_stream *stream, enum audio_direction direction
         return err_set(reterr, ERR_UNSUPPORTED,
                        "an endpoint with %u channels at %u Hz cannot be used: 1 to %zu channels at 1000 to 768000 Hz",
                        format.n_channels, format.rate_hz, ENGINE_CHANNELS_MAX);
-    if (stream->clock != AUDIO_CLOCK_TICKED)
-        return err_set(reterr, ERR_UNSUPPORTED, "endpoints with a clock of their own (devices) are not built yet");
     struct node *node = calloc(1, sizeof *node);
     if (!node)
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the endpoint cannot be used");
@@ -34,7 +32,8 @@ enum err node_create(struct audio_stream *stream, enum audio_direction direction
     node->direction = direction;
     node->clock = clock;
     node->n_max = node_frames_max(format.rate_hz, tick_ns);
-    list_init(&node->links);
+    list_init(&node->sends);
+    list_init(&node->receives);
     bool made = true;
     if (direction == AUDIO_INPUT)
         made = (node->frames = calloc(node->n_max * format.n_channels, sizeof *node->frames)) != nullptr;
@@ -55,17 +54,22 @@ void node_destroy(struct node *node) {
     if (node->stream)
         node->stream->ops->close(node->stream);
     mixer_finish(&node->mixer);
+    delay_destroy(node->delay);
     free(node->frames);
     free(node);
 }
 
 void node_add_send(struct node *node, struct link_send *link, int64_t now_ns) {
     link->begin_ns = now_ns + link->start_delay_ns;
-    list_append(&node->links, &link->in_node);
+    list_append(&node->sends, &link->in_node);
 }
 
 void node_add_receive(struct node *node, struct link_receive *link) {
-    list_append(&node->links, &link->in_node);
+    list_append(&node->receives, &link->in_node);
+}
+
+void node_set_delay_take(struct node *node, struct delay *delay) {
+    node->delay = delay;
 }
 
 void node_was_late(struct node *node, int64_t late_ns, bool whole_ticks) {
@@ -79,9 +83,13 @@ void node_was_late(struct node *node, int64_t late_ns, bool whole_ticks) {
 
 /* ---- clock ---- */
 
+static bool has_own_clock(const struct node *node) {
+    return node->stream->clock == AUDIO_CLOCK_DEVICE;
+}
+
 static void start_clock(struct node *node, int64_t now_ns) {
     node->started = true;
-    node->start_ns = now_ns;
+    node->start_ns = node->covered_ns = now_ns;
     int64_t since_ns = clock_now_ns(node->clock) - now_ns;
     atomic_store_explicit(&node->started_wall_ns, clock_wall_ns(node->clock) - since_ns, memory_order_relaxed);
 }
@@ -89,22 +97,78 @@ static void start_clock(struct node *node, int64_t now_ns) {
 static void start_if_due(struct node *node, const struct tick *tick) {
     if (node->started)
         return;
-    if (node->direction == AUDIO_OUTPUT) {
+    if (node->direction != AUDIO_INPUT) {
         start_clock(node, tick->now_ns);
         return;
     }
     struct link_send *link;
-    list_for_each(link, &node->links, in_node) if (tick->now_ns >= link->begin_ns) {
+    list_for_each(link, &node->sends, in_node) if (tick->now_ns >= link->begin_ns) {
         start_clock(node, tick->now_ns);
         return;
     }
 }
 
-static size_t frames_due(struct node *node, int64_t now_ns) {
+/* What a tick moves: first what nobody plays or has recorded, then what the stream gives or takes. */
+struct portion {
+    size_t n_void, n_real;
+};
+
+static struct portion by_the_system(const struct node *node, int64_t now_ns) {
     int64_t due = frames_in(now_ns - node->start_ns, node->stream->format.rate_hz) - node->moved;
     if (due < 0)
+        return (struct portion){};
+    return (struct portion){.n_real = (size_t)due < node->n_max ? (size_t)due : node->n_max};
+}
+
+/* Of a device that says for ages that it wants nothing, and then that it stands still, no more than this is made up for. */
+constexpr int64_t UNCOVERED_MAX_NS = NS_PER_S;
+
+/* The frames of the time that no device has covered. Parts of a frame stay for the next time. */
+static size_t uncovered(struct node *node, int64_t now_ns) {
+    uint32_t rate_hz = node->stream->format.rate_hz;
+    if (now_ns - node->covered_ns > UNCOVERED_MAX_NS)
+        node->covered_ns = now_ns - UNCOVERED_MAX_NS;
+    int64_t n = frames_in(now_ns - node->covered_ns, rate_hz);
+    if (n <= 0)
         return 0;
-    return (size_t)due < node->n_max ? (size_t)due : node->n_max;
+    node->covered_ns += n / rate_hz * NS_PER_S + n % rate_hz * NS_PER_S / rate_hz;
+    return (size_t)n;
+}
+
+/* A device that takes large portions says for a long time that it wants nothing: only after more than a portion has it run
+ * dry while we stood still. */
+static bool has_run_dry(const struct node *node, const struct tick *tick) {
+    return node->direction == AUDIO_OUTPUT && tick->n_behind > 0 &&
+           tick->now_ns - node->covered_ns > node->portion_ns + 2 * tick->length_ns;
+}
+
+static struct portion by_the_device(struct node *node, const struct tick *tick) {
+    ptrdiff_t due = node->stream->ops->due(node->stream);
+    bool stands_still = due < 0;
+    atomic_store_explicit(&node->stands_still, stands_still, memory_order_relaxed);
+    if (due > 0) {
+        node->portion_ns = (int64_t)due * NS_PER_S / node->stream->format.rate_hz;
+        /* what was captured is from before now, what will be played is for the time after */
+        node->covered_ns = tick->now_ns + (node->direction == AUDIO_OUTPUT ? node->portion_ns : 0);
+        return (struct portion){.n_real = (size_t)due};
+    }
+    if (stands_still && node->direction == AUDIO_INPUT && !node->stream->never_idle) {
+        node->covered_ns = tick->now_ns;
+        return (struct portion){};
+    }
+    if (stands_still || has_run_dry(node, tick))
+        return (struct portion){.n_void = uncovered(node, tick->now_ns)};
+    return (struct portion){};
+}
+
+/* A source nobody listens to yet must not fill its ring. */
+static void drain(struct node *node) {
+    ptrdiff_t due = has_own_clock(node) ? node->stream->ops->due(node->stream) : 0;
+    for (size_t left = due > 0 ? (size_t)due : 0; left > 0;) {
+        size_t n = left < node->n_max ? left : node->n_max;
+        node->stream->ops->read(node->stream, node->frames, n);
+        left -= n;
+    }
 }
 
 void node_skip(struct node *node, int64_t skipped_ns) {
@@ -113,16 +177,23 @@ void node_skip(struct node *node, int64_t skipped_ns) {
     uint32_t rate_hz = node->stream->format.rate_hz;
     /* frames keep their place in time: frame 0 would have been that much later */
     node->start_ns += skipped_ns;
+    node->covered_ns += skipped_ns;
     atomic_store_explicit(&node->started_wall_ns,
                           atomic_load_explicit(&node->started_wall_ns, memory_order_relaxed) + skipped_ns,
                           memory_order_relaxed);
-    if (node->direction == AUDIO_INPUT)
-        return;
     struct link_receive *link;
-    list_for_each(link, &node->links, in_node) link_receive_skip(link, (uint64_t)frames_in(skipped_ns, rate_hz));
+    list_for_each(link, &node->receives, in_node) link_receive_skip(link, (uint64_t)frames_in(skipped_ns, rate_hz));
 }
 
-/* ---- ticks ---- */
+/* ---- links that leave ---- */
+
+/* Where no frames move there is nothing to fade. */
+constexpr int64_t FADE_MAX_NS = NS_PER_S / 2;
+
+static bool may_go(const struct node *node, const struct tick *tick, bool faded, int64_t leaving_ns) {
+    return faded || !node->started || atomic_load_explicit(&node->stands_still, memory_order_relaxed) ||
+           tick->now_ns - leaving_ns > FADE_MAX_NS;
+}
 
 static void let_go_send(struct link_send *link, const struct tick *tick, struct poller *poller) {
     list_remove(&link->in_node);
@@ -136,39 +207,74 @@ static void let_go_receive(struct link_receive *link, const struct tick *tick, s
     notices_put(tick->notices, NOTICE_LINK_GONE, link->owner, nullptr);
 }
 
-static void tick_source(struct node *node, const struct tick *tick, struct poller *poller, size_t n) {
-    size_t n_channels = node->stream->format.n_channels;
-    float peaks[ENGINE_CHANNELS_MAX] = {};
-    if (n > 0) {
-        node->stream->ops->read(node->stream, node->frames, n);
-        meter_peaks(peaks, node->frames, n, n_channels);
-        meter_add(&node->meter, peaks, n_channels);
+static void let_go(struct node *node, const struct tick *tick, struct poller *poller) {
+    struct link_send *send;
+    list_for_each_safe(send, &node->sends, in_node) {
+        bool over =
+            send->faded || tick->now_ns < send->begin_ns || atomic_load_explicit(&send->failed, memory_order_relaxed);
+        if (send->leaving && may_go(node, tick, over, send->leaving_ns))
+            let_go_send(send, tick, poller);
     }
-    struct link_send *link;
-    list_for_each_safe(link, &node->links, in_node) {
-        link_send_tick(link, tick, node->frames, peaks, n);
-        if (link->leaving)
-            let_go_send(link, tick, poller);
+    struct link_receive *receive;
+    list_for_each_safe(receive, &node->receives, in_node) {
+        bool over = receive->faded || atomic_load_explicit(&receive->failed, memory_order_relaxed);
+        if (receive->leaving && may_go(node, tick, over, receive->leaving_ns))
+            let_go_receive(receive, tick, poller);
     }
 }
 
-static void tick_sink(struct node *node, const struct tick *tick, struct poller *poller, size_t n) {
+/* ---- sound ---- */
+
+static void read_source(struct node *node, size_t n, bool is_real, float *ret_peaks) {
     size_t n_channels = node->stream->format.n_channels;
-    float peaks[ENGINE_CHANNELS_MAX];
+    if (n > 0 && is_real)
+        node->stream->ops->read(node->stream, node->frames, n);
+    else
+        memset(node->frames, 0, n * n_channels * sizeof *node->frames);
+    meter_peaks(ret_peaks, node->frames, n, n_channels);
+}
+
+static const float *mix_receives(struct node *node, const struct tick *tick, size_t n, float *ret_peaks) {
     mixer_begin(&node->mixer, n);
     struct link_receive *link;
-    list_for_each_safe(link, &node->links, in_node) {
-        const float *frames = link_receive_tick(link, tick, n, peaks);
-        if (frames)
-            mixer_add(&node->mixer, frames, peaks);
+    list_for_each(link, &node->receives, in_node) {
+        link->out = link_receive_pop(link, tick, n, link->out_peaks);
+        if (link->out)
+            mixer_add(&node->mixer, link->out, link->out_peaks);
     }
-    if (n > 0) {
-        const float *mixed = mixer_end(&node->mixer, peaks);
-        meter_add(&node->meter, peaks, n_channels);
-        node->stream->ops->write(node->stream, mixed, n);
+    return mixer_end(&node->mixer, ret_peaks);
+}
+
+static void write_sink(struct node *node, const float *frames, size_t n, bool is_real) {
+    if (node->delay)
+        frames = delay_run(node->delay, frames, n);
+    if (is_real)
+        node->stream->ops->write(node->stream, frames, n);
+}
+
+/* At most n_max frames, perhaps none. */
+static void move(struct node *node, const struct tick *tick, size_t n, bool is_real) {
+    const float *frames = node->frames;
+    float peaks[ENGINE_CHANNELS_MAX] = {};
+    if (node->direction == AUDIO_INPUT)
+        read_source(node, n, is_real, peaks);
+    else
+        frames = mix_receives(node, tick, n, peaks);
+    if (n > 0)
+        meter_add(&node->meter, peaks, node->stream->format.n_channels);
+    if (n > 0 && node->direction == AUDIO_OUTPUT)
+        write_sink(node, frames, n, is_real);
+    struct link_send *send;
+    list_for_each(send, &node->sends, in_node) link_send_tick(send, tick, frames, peaks, n, node->moved > 0);
+    node->moved += (int64_t)n;
+}
+
+static void move_all(struct node *node, const struct tick *tick, size_t n, bool is_real) {
+    while (n > 0) {
+        size_t piece = n < node->n_max ? n : node->n_max;
+        move(node, tick, piece, is_real);
+        n -= piece;
     }
-    /* only now: the mix may have used the link's memory */
-    list_for_each_safe(link, &node->links, in_node) if (link->leaving) let_go_receive(link, tick, poller);
 }
 
 static void follow_stream(struct node *node, const struct tick *tick) {
@@ -189,12 +295,18 @@ static void follow_stream(struct node *node, const struct tick *tick) {
 
 void node_tick(struct node *node, const struct tick *tick, struct poller *poller) {
     start_if_due(node, tick);
-    size_t n = node->started ? frames_due(node, tick->now_ns) : 0;
-    if (node->direction == AUDIO_INPUT)
-        tick_source(node, tick, poller, n);
+    struct portion portion = {};
+    if (!node->started)
+        drain(node);
     else
-        tick_sink(node, tick, poller, n);
-    node->moved += (int64_t)n;
+        portion = has_own_clock(node) ? by_the_device(node, tick) : by_the_system(node, tick->now_ns);
+    struct link_receive *receive;
+    list_for_each(receive, &node->receives, in_node) link_receive_tick(receive, tick);
+    if (portion.n_void + portion.n_real == 0)
+        move(node, tick, 0, false); /* feedback comes all the same */
+    move_all(node, tick, portion.n_void, false);
+    move_all(node, tick, portion.n_real, true);
     atomic_store_explicit(&node->frames_moved, node->moved, memory_order_relaxed);
+    let_go(node, tick, poller);
     follow_stream(node, tick);
 }

@@ -3,6 +3,7 @@
 
 #include "audio/driver.h"
 #include "base/list.h"
+#include "media/delay.h"
 #include "media/link_receive.h"
 #include "media/link_send.h"
 #include "media/mixer.h"
@@ -12,9 +13,15 @@ struct poller;
 
 /*
  * An endpoint in use as its media thread sees it: the stream of frames, the clock that says how many are due, and the
- * links. The node's clock counts frames from a start time, so that it never drifts against the time it is given.
+ * links. What is read goes to the sending links; the mix of the receiving links is written, or, where the endpoint is a bus,
+ * goes to the sending links in the same tick.
  *
- * A source starts with its first link: nobody would hear what it gave before. A sink starts at once.
+ * The clock is the system's, counted from a start time so that it never drifts against it, or the device's own. A device
+ * that stands still leaves its sink to the system's clock: what would have been played is thrown away, so that nothing piles
+ * up in front of it. Its source gives nothing meanwhile, or silence, as the stream wants it. The same is done with the sound
+ * of a stall, where a sink's device has run dry: it is not played later.
+ *
+ * A source starts with its first link: nobody would hear what it gave before. A sink or bus starts at once.
  *
  * Life cycle: node_create (core) → node_tick (media thread) → node_destroy (worker), when its links are gone.
  * Ownership: owns the audio_stream. Links are owned by the core's records.
@@ -25,19 +32,24 @@ struct node {
     struct audio_stream *stream;
     enum audio_direction direction;
     const struct clock *clock;
-    struct list links; /* struct link_send::in_node of a source, struct link_receive::in_node of a sink */
-    size_t n_max;      /* frames in a tick at most */
+    struct list sends;    /* struct link_send::in_node */
+    struct list receives; /* struct link_receive::in_node */
+    size_t n_max;         /* frames moved at once at most */
     struct meter meter;
     // media thread
     bool started, told_end;
     int64_t start_ns;
-    int64_t moved;      /* frames since start_ns, skipped ones included */
-    float *frames;      /* owned: what a source gave */
-    struct mixer mixer; /* of a sink */
+    int64_t moved;       /* frames since start_ns, skipped ones included */
+    int64_t covered_ns;  /* device's clock: the time up to which frames have been moved, by the system's */
+    int64_t portion_ns;  /* … and the length of the last portion that the device asked for */
+    float *frames;       /* owned: what a source gave */
+    struct mixer mixer;  /* of a sink or bus */
+    struct delay *delay; /* owned, of a sink; nullptr: it never had one */
     // shared
     _Atomic int64_t frames_moved, started_wall_ns;
     _Atomic uint64_t late_ticks;
     _Atomic int64_t worst_late_ns;
+    _Atomic bool stands_still;
 };
 
 enum err node_create(struct audio_stream *stream, enum audio_direction direction, int64_t tick_ns,
@@ -45,12 +57,14 @@ enum err node_create(struct audio_stream *stream, enum audio_direction direction
 /* Closes the stream too, unless told to leave it. */
 void node_destroy(struct node *node);
 
-/* Frames in a tick at most, for buffers. */
+/* Frames moved at once at most, for buffers: those of a tick of the system's clock. */
 size_t node_frames_max(uint32_t rate_hz, int64_t tick_ns);
 
 /* All of these on the media thread. */
 void node_add_send(struct node *node, struct link_send *link, int64_t now_ns);
 void node_add_receive(struct node *node, struct link_receive *link);
+/* Takes the line, which stays. */
+void node_set_delay_take(struct node *node, struct delay *delay);
 void node_tick(struct node *node, const struct tick *tick, struct poller *poller);
 /* Time that has passed and will not be caught up. */
 void node_skip(struct node *node, int64_t skipped_ns);
