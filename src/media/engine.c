@@ -175,11 +175,13 @@ enum err engine_create(const struct engine_config *config, engine_event_fn on_ev
     return ERR_OK;
 }
 
-/* Decoders that were on their way between core and media thread. */
-static void close_decoders_under_way(struct media_thread *thread) {
+/* Decoders and delay lines that were on their way between core and media thread. */
+static void take_back_what_is_under_way(struct media_thread *thread) {
     for (struct command command; ring_read(&thread->commands, &command, 1) == 1;)
         if (command.kind == COMMAND_SWAP_DECODER)
             command.decoder->ops->close(command.decoder);
+        else if (command.kind == COMMAND_SET_DELAY)
+            node_set_delay_take(command.node, command.delay);
     for (struct notice notice; media_thread_take_notice(thread, &notice);)
         if (notice.kind == NOTICE_DECODER_OUT) {
             struct codec_decoder *decoder = notice.payload;
@@ -201,7 +203,7 @@ void engine_destroy(struct engine *engine) {
     }
     for (unsigned i = 0; i < engine->n_threads; i++)
         if (engine->threads[i].commands.items)
-            close_decoders_under_way(&engine->threads[i]);
+            take_back_what_is_under_way(&engine->threads[i]);
     struct link_record *link;
     list_for_each_safe(link, &engine->links, in_engine) engine_link_destroy_now(link);
     struct node_record *node;

@@ -76,6 +76,10 @@ enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream
 void engine_remove_node(struct engine *engine, uint32_t node, void (*done)(void *arg), void *arg);
 
 constexpr size_t ENGINE_CHANNELS_MAX = 16;
+constexpr int64_t ENGINE_DELAY_MAX_NS = 2'000'000'000;
+
+/* Sound is held back so long before it goes to the endpoint. A change cross-fades. Sinks only; others ignore it. */
+enum err engine_set_delay(struct engine *engine, uint32_t node, int64_t delay_ns, struct err_info *reterr);
 
 struct engine_node_status {
     enum audio_state state;

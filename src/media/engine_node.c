@@ -55,6 +55,24 @@ enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream
     return ERR_OK;
 }
 
+enum err engine_set_delay(struct engine *engine, uint32_t node, int64_t delay_ns, struct err_info *reterr) {
+    struct node_record *record = engine_find_node(engine, node);
+    if (!record || record->state != RECORD_LIVE || record->node->direction != AUDIO_OUTPUT)
+        return ERR_OK;
+    struct audio_format format = record->node->stream->format;
+    if (!record->delay && delay_ns <= 0)
+        return ERR_OK;
+    if (!record->delay) {
+        record->delay = delay_create(ENGINE_DELAY_MAX_NS, format.rate_hz, format.n_channels, record->node->n_max);
+        if (!record->delay)
+            return err_set(reterr, ERR_NO_MEMORY, "out of memory: the sound of the endpoint cannot be held back");
+        struct command command = {.kind = COMMAND_SET_DELAY, .node = record->node, .delay = record->delay};
+        media_thread_command(record->thread, &command);
+    }
+    delay_set(record->delay, delay_ns > 0 ? (size_t)(delay_ns / 1000 * format.rate_hz / 1'000'000) : 0);
+    return ERR_OK;
+}
+
 static void leave_without_links(struct node_record *record) {
     if (record->state != RECORD_LEAVING || record->n_links > 0 || record->told_to_go)
         return;

@@ -40,7 +40,8 @@ struct node_record {
     struct engine *engine;
     uint32_t id;
     enum record_state state;
-    struct node *node; /* owned */
+    struct node *node;   /* owned */
+    struct delay *delay; /* the node's; nullptr: it never had one */
     struct media_thread *thread;
     size_t n_links; /* records that refer to it */
     bool told_to_go;

@@ -106,6 +106,9 @@ static void obey(struct media_thread *thread, const struct command *command, con
         else
             link_send_leave(command->send, tick);
         break;
+    case COMMAND_SET_DELAY:
+        node_set_delay_take(command->node, command->delay);
+        break;
     case COMMAND_SWAP_DECODER:
         link_receive_swap_decoder(command->receive, tick, command->decoder);
         break;

@@ -21,7 +21,8 @@ enum command_kind {
     COMMAND_REMOVE_NODE,
     COMMAND_ADD_LINK,
     COMMAND_REMOVE_LINK,
-    COMMAND_SWAP_DECODER
+    COMMAND_SWAP_DECODER,
+    COMMAND_SET_DELAY,
 };
 
 struct command {
@@ -31,6 +32,7 @@ struct command {
     struct link_send *send;
     struct link_receive *receive;
     struct codec_decoder *decoder;
+    struct delay *delay;
 };
 
 /* Called on the core when there are notices to take. Memory of its own, because it may be under way when the engine
