@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int close_failed(int fd) {
@@ -37,7 +38,8 @@ uint16_t os_listener_port(int fd) {
     return at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port) : 0;
 }
 
-/* A thread with a table of descriptors of its own: what it accepts takes none of the others'. */
+/* A thread with a table of descriptors of its own: what it accepts takes none of the others'. ThreadSanitizer knows one
+ * table only, and would take the numbers for those of that one: it does not see bare system calls. */
 static void *turn_away(void *arg) {
     int fd = *(int *)arg;
     if (unshare(CLONE_FILES) != 0)
@@ -46,9 +48,9 @@ static void *turn_away(void *arg) {
         (void)close_range(0, (unsigned)fd - 1, 0);
     (void)close_range((unsigned)fd + 1, ~0u, 0);
     for (;;) {
-        int waiting = accept4(fd, nullptr, nullptr, SOCK_CLOEXEC);
+        long waiting = syscall(SYS_accept4, fd, nullptr, nullptr, SOCK_CLOEXEC);
         if (waiting >= 0)
-            close(waiting);
+            syscall(SYS_close, waiting);
         else if (errno != ECONNABORTED && errno != EINTR)
             return nullptr;
     }

@@ -184,14 +184,14 @@ int main(int argc, char **argv) {
     }
     node_id_format(node_id, key.public_key);
     open_links(&b, &key, "127.0.0.1:0");
-    long kb = usage_private_kb(), fds = n_descriptors();
+    long kb = usage_written_kb(), fds = n_descriptors();
     b.began_ns = loop_now_ns(b.base);
     for (size_t i = 0; i + 1 < n; i++)
         spawn(&others[i], node_id, b.carrier->ops->port(b.carrier));
     loop_timer_start(b.base, &b.deadline, GIVE_UP_NS);
     loop_uv_run(b.loop);
     int64_t setup_ns = loop_now_ns(b.base) - b.began_ns;
-    kb = usage_private_kb() - kb;
+    kb = usage_written_kb() - kb;
     fds = n_descriptors() - fds;
     loop_timer_start(b.base, &b.timer, 0);
     loop_uv_run(b.loop);

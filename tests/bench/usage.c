@@ -10,15 +10,24 @@ int64_t usage_cpu_ns(void) {
     return (int64_t)t.tv_sec * 1'000'000'000 + t.tv_nsec;
 }
 
-long usage_private_kb(void) {
+static long sum_kb(bool with_clean) {
     FILE *file = fopen("/proc/self/smaps_rollup", "re");
     if (!file)
         return -1;
     char line[256];
-    long sum_kb = 0, kb;
+    long sum = 0, kb;
     while (fgets(line, sizeof line, file))
-        if (sscanf(line, "Private_Clean: %ld kB", &kb) == 1 || sscanf(line, "Private_Dirty: %ld kB", &kb) == 1)
-            sum_kb += kb;
+        if ((with_clean && sscanf(line, "Private_Clean: %ld kB", &kb) == 1) ||
+            sscanf(line, "Private_Dirty: %ld kB", &kb) == 1)
+            sum += kb;
     fclose(file);
-    return sum_kb;
+    return sum;
+}
+
+long usage_private_kb(void) {
+    return sum_kb(true);
+}
+
+long usage_written_kb(void) {
+    return sum_kb(false);
 }
