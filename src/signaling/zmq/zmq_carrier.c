@@ -120,7 +120,7 @@ static enum err sockets_failed(const char *what, struct err_info *reterr) {
 static enum err open_client(struct zmq_carrier *c, struct err_info *reterr) {
     constexpr int EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                           ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED;
+                           ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED;
     void *socket = c->handles[ZMQ_ROLE_CLIENT].socket = zmq_socket(c->context, ZMQ_ROUTER);
     /* libzmq would dial again by itself, without pause where the handshake fails: links decides when. */
     if (!socket || !set_common(c, socket) || !set_int(socket, ZMQ_RECONNECT_IVL, -1) ||
@@ -177,6 +177,7 @@ static void carrier_dial(struct carrier *carrier, const struct roster_member *me
     dialed->route.len =
         (size_t)snprintf((char *)dialed->route.id, sizeof dialed->route.id, "%s/%" PRIx64, member->uid, ++dialed->n);
     dialed->is_trying = true;
+    dialed->is_connected = false;
     *dialed->host = 0;
     if (zmq_setsockopt(socket, ZMQ_CONNECT_ROUTING_ID, dialed->route.id, dialed->route.len) == 0 &&
         zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, member->curve_key, sizeof member->curve_key) == 0 &&

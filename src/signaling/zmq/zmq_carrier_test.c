@@ -215,6 +215,25 @@ static void test_a_stranger_is_refused(void **state) {
     assert_false(f->b.is_up[CARRIER_ACCEPTED]);
 }
 
+/* What libzmq still has to say of one attempt is not taken for the end of the next. */
+static void test_each_attempt_ends_as_it_does(void **state) {
+    struct fixture *f = *state;
+    struct crypto_sign_key other;
+    crypto_sign_key_make(&other);
+    char node_id[NODE_ID_SIZE];
+    node_id_format(node_id, other.public_key);
+    list(&f->b, &f->a, node_id);
+    open_end(&f->b);
+    list(&f->a, &f->b, f->b.node_id);
+    open_end(&f->a);
+    for (int i = 0; i < 200; i++) {
+        f->a.n_down[CARRIER_DIALED] = 0;
+        dial(f);
+        wait_for(f, a_is_down);
+        assert_int_equal(f->a.reason, ERR_FORBIDDEN);
+    }
+}
+
 static void test_another_key_there(void **state) {
     struct fixture *f = *state;
     struct crypto_sign_key other;
@@ -282,6 +301,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_frames_both_ways, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_stranger_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_each_attempt_ends_as_it_does, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_key_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nobody_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_both_are_told_when_it_breaks, set_up, tear_down),

@@ -182,6 +182,9 @@ bool zmq_read_client_monitor(struct zmq_carrier *c) {
         struct zmq_line *line = &c->lines[i];
         if (!line->dialed.is_trying || strcmp(line->dialed.endpoint, event.address) != 0)
             continue;
+        line->dialed.is_connected |= event.event == ZMQ_EVENT_CONNECTED;
+        if (!line->dialed.is_connected && event.event != ZMQ_EVENT_CLOSED)
+            break;
         if (event.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && !line->dialed.is_up) {
             line->dialed.is_up = true;
             zmq_line_tell(line, CARRIER_DIALED, true, ERR_OK, nullptr);

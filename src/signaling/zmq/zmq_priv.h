@@ -48,6 +48,8 @@ struct zmq_accepted {
 /* The connection that we made, or try to make. */
 struct zmq_dialed {
     bool is_trying, is_up;
+    bool
+        is_connected; /* by TCP. What the monitor says before that is of an earlier attempt: it comes later than we act */
     struct zmq_route route;
     uint64_t n; /* attempts so far; each has a routing id of its own, for libzmq aborts when one is used twice */
     char endpoint[ROSTER_ADDRESS_MAX + 16];
