@@ -90,7 +90,7 @@ soak: deps-test ## simulated sites of peers under faults: 40,000 runs (RUNS=1000
 coverage: deps-test ## lines and branches of reconcile/ that its unit tests and 500 simulated runs take (MISSING=1: those they do not)
 	$(call configure,coverage,-Db_coverage=true -Dbuildtype=debug)
 	@find build-coverage -name '*.gcda' -delete
-	@meson test -C build-coverage --no-rebuild --quiet $(COVERAGE_TESTS) >build-coverage/tests.out || { cat build-coverage/tests.out; exit 1; }
+	@meson test -C build-coverage --no-rebuild --quiet --timeout-multiplier 10 $(COVERAGE_TESTS) >build-coverage/tests.out || { cat build-coverage/tests.out; exit 1; }
 	@printf '%s\n' 1 251 | xargs -P 2 -I{} build-coverage/tests/sim/sim --runs 250 --seed {}
 	@tools/coverage build-coverage src/orchestrator/reconcile $(if $(MISSING),--missing)
 
