@@ -278,16 +278,6 @@ void nodes_failed(struct node *node, const struct err_info *reason) {
     }
 }
 
-size_t nodes_users(const struct reconcile *reconcile, const char *endpoint_uid) {
-    size_t n = 0;
-    const struct node *node;
-    list_for_each(node, &reconcile->nodes, link) {
-        if (strcmp(node->endpoint_uid, endpoint_uid) == 0)
-            n += list_count(&node->users);
-    }
-    return n;
-}
-
 void nodes_finish(struct reconcile *reconcile) {
     while (!list_empty(&reconcile->nodes)) {
         struct node *node = list_first(&reconcile->nodes, struct node, link);

@@ -65,4 +65,3 @@ void nodes_ended(struct node *node);
 void nodes_failed(struct node *node, const struct err_info *reason);
 /* Forgets what an orderly stop would have closed; the engine is gone, or goes. */
 void nodes_finish(struct reconcile *reconcile);
-size_t nodes_users(const struct reconcile *reconcile, const char *endpoint_uid);
