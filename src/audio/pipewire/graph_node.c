@@ -68,9 +68,6 @@ void graph_node_is_ready(struct graph_node *node) {
     node->is_ready = true;
     if (volume_is_waiting(node))
         graph_wait_for_routes(node->pw);
-    const struct line *line = virtual_of_node(node);
-    if (line)
-        volume_wish(node, &line->volume);
     graph_node_tell(node);
 }
 

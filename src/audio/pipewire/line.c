@@ -69,7 +69,14 @@ static void on_state(void *arg, enum pw_stream_state, enum pw_stream_state state
     line->ended_seq = connection_sync(line->pw);
 }
 
-static const struct pw_stream_events STREAM_EVENTS = {.version = PW_VERSION_STREAM_EVENTS, .state_changed = on_state};
+static void on_param(void *arg, uint32_t id, const struct spa_pod *param) {
+    struct line *line = arg;
+    if (line->kind == LINE_VIRTUAL && id == SPA_PARAM_Props && param)
+        virtual_on_props(line, param);
+}
+
+static const struct pw_stream_events STREAM_EVENTS = {
+    .version = PW_VERSION_STREAM_EVENTS, .state_changed = on_state, .param_changed = on_param};
 static const struct pw_stream_events RT_EVENTS = {.version = PW_VERSION_STREAM_EVENTS, .process = device_rt_process};
 
 static void has_ended(struct line *line) {
@@ -159,6 +166,8 @@ void line_connect(struct line *line) {
         (void)err_set_errno(&failure, -r, "PipeWire refused a stream of %u channels at %u Hz", line->format.n_channels,
                             line->format.rate_hz);
         line_fail(line, &failure);
+    } else if (is_virtual) {
+        virtual_restore_volume(line);
     }
 }
 

@@ -25,8 +25,8 @@ struct news {
 
     pthread_mutex_t lock; /* held for moments; protects what follows */
     struct list items;    /* struct news_item::link, owned, oldest first */
-    struct map devices;   /* system_name → what `items` holds of it */
-    struct map known;     /* system_name → any: the core has been told of it, or will be */
+    struct map devices;   /* key_of() → what `items` holds of it */
+    struct map known;     /* key_of() → any: the core has been told of it, or will be */
     struct news_item *driver;
     bool is_posted; /* a delivery lies in the loop's queue, and holds this object */
     bool is_orphan; /* destroyed: the delivery frees it */
@@ -132,15 +132,20 @@ static void lost(struct news *n, const char *what) {
     log_error(n->log, "out of memory: the core has not been told of a device", LOG_STR("device", what));
 }
 
+/* Another program may have a device with the system_name of an exposed one. */
+static const char *key_of(const struct news_device *device) {
+    return device->uid[0] ? device->uid : device->system_name;
+}
+
 static void drop(struct news *n, struct news_item *item) {
-    (void)map_remove(&n->devices, item->device.system_name);
+    (void)map_remove(&n->devices, key_of(&item->device));
     list_remove(&item->link);
     free(item);
 }
 
 static void say(struct news *n, enum news_kind kind, const struct news_device *device) {
     pthread_mutex_lock(&n->lock);
-    const char *name = device->system_name;
+    const char *name = key_of(device);
     bool is_known = map_get(&n->known, name) != nullptr;
     struct news_item *item = map_get(&n->devices, name);
     if (kind == NEWS_GONE && (!is_known || (item && item->is_first))) {
@@ -185,12 +190,12 @@ void news_say_gone(struct news *n, const struct news_device *device) {
     say(n, NEWS_GONE, device);
 }
 
-void news_forget(struct news *n, const char *system_name) {
+void news_forget(struct news *n, const char *uid) {
     pthread_mutex_lock(&n->lock);
-    struct news_item *item = map_get(&n->devices, system_name);
+    struct news_item *item = map_get(&n->devices, uid);
     if (item)
         drop(n, item);
-    (void)map_remove(&n->known, system_name);
+    (void)map_remove(&n->known, uid);
     pthread_mutex_unlock(&n->lock);
 }
 

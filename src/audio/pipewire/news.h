@@ -36,11 +36,11 @@ struct news *news_create(const struct audio_host *host);
 void news_destroy(struct news *news);
 void news_watch(struct news *news, const struct audio_watcher *watcher, void *arg);
 
-/* Copied. Devices are told apart by their system_name. */
+/* Copied. Devices are told apart by their uid, or their system_name if they have none. */
 void news_say_device(struct news *news, const struct news_device *device);
 void news_say_gone(struct news *news, const struct news_device *device);
-/* The core does not want to hear of it any more. */
-void news_forget(struct news *news, const char *system_name);
+/* The core does not want to hear of this exposed one any more. */
+void news_forget(struct news *news, const char *uid);
 void news_say_driver(struct news *news, const struct err_info *failure);
 /* The core's queue was full when something was said: try again. */
 void news_retry(struct news *news);

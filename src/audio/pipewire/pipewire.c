@@ -61,12 +61,10 @@ static void run_command(struct pipewire *pw, const struct command *c) {
     case COMMAND_VOLUME:
         node = graph_is_default_name(c->name, &direction) ? graph_default_node(pw, direction) : graph_find(pw, c->name);
         line = strncmp(c->name, "rocd.", 5) == 0 ? virtual_find(pw, c->name + 5) : nullptr;
-        if (line)
-            volume_wish_merge(&line->volume, &c->wish);
-        if (node)
+        if (line && (!node || node->is_ours))
+            virtual_set_volume(line, &c->wish);
+        else if (node)
             volume_wish(node, &c->wish);
-        if (line)
-            virtual_tell(line);
         break;
     case COMMAND_EXPOSE:
         virtual_expose(pw, c->name, &c->spec);

@@ -112,8 +112,8 @@ struct line {
     bool is_open; /* by a stream: a ring has two ends only */
     bool is_told; /* virtual: what the core was last told is in `told` */
     struct news_device told;
-    struct volume_wish volume; /* virtual: the last one seen or wished, put back when the server returns */
-    struct pw_stream *stream;  /* nullptr: not connected */
+    struct volume volume;     /* virtual: put back when the server returns */
+    struct pw_stream *stream; /* nullptr: not connected */
     struct spa_hook stream_hook, rt_hook;
     char ended_why[128];
     int ended_seq;           /* the stream ended: once the server has answered this, it was not the connection; 0: no */
@@ -208,7 +208,9 @@ void volume_read(struct volume *volume, const struct spa_pod *props);
 void volume_read_route(struct graph_card *card, const struct spa_pod *route);
 /* What people are shown; false: not known (yet). */
 bool volume_of(const struct graph_node *node, double *ret_volume, bool *ret_is_muted);
-void volume_wish_merge(struct volume_wish *into, const struct volume_wish *wish);
+/* Loudest channel, as people are shown it. */
+double volume_cubic(const struct volume *volume);
+void volume_set(struct volume *volume, uint32_t n_channels, const struct volume_wish *wish);
 void volume_wish(struct graph_node *node, const struct volume_wish *wish);
 /* It may have become known where the volume lives, or what it is. */
 void volume_changed(struct graph_node *node, bool is_observed);
@@ -241,6 +243,10 @@ void virtual_node_name(const struct line *line, char name[static NEWS_SYSTEM_NAM
 bool virtual_prepare(struct line *line, char description[static NEWS_DISPLAY_NAME_SIZE]);
 /* Tells the watcher if there is something new. */
 void virtual_tell(struct line *line);
+void virtual_set_volume(struct line *line, const struct volume_wish *wish);
+/* Props that somebody has set, or that are so from now on. */
+void virtual_on_props(struct line *line, const struct spa_pod *props);
+void virtual_restore_volume(struct line *line);
 /* Somebody else removed it. */
 void virtual_was_removed(struct line *line, const char *why);
 /* A node went: it may have had the name that one of ours waits for. */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <spa/param/props.h>
+
 #include "audio/pipewire/pipewire_priv.h"
 #include "audio/spec.h"
 
@@ -84,8 +86,8 @@ static bool describe(const struct line *line, struct news_device *ret) {
     ret->kind = line->direction == AUDIO_INPUT ? ENDPOINT_KIND_VIRTUAL_SPEAKER : ENDPOINT_KIND_VIRTUAL_MICROPHONE;
     ret->format = line->format;
     ret->has_volume = true;
-    ret->volume = line->volume.has_volume ? line->volume.volume : 1.0;
-    ret->is_muted = line->volume.has_muted && line->volume.is_muted;
+    ret->volume = volume_cubic(&line->volume);
+    ret->is_muted = line->volume.is_muted;
     const struct graph_node *node = graph_find(pw, ret->system_name);
     if (line->has_failed) {
         ret->failure = line->failure;
@@ -106,12 +108,6 @@ static bool describe(const struct line *line, struct news_device *ret) {
         memcpy(ret->display_name, node->description, sizeof ret->display_name);
         ret->is_default = strcmp(pw->default_names[line->direction == AUDIO_INPUT ? AUDIO_OUTPUT : AUDIO_INPUT],
                                  ret->system_name) == 0;
-        double volume;
-        bool is_muted;
-        if (volume_of(node, &volume, &is_muted) && (node->props.n > 0 || node->sent.has_volume)) {
-            ret->volume = volume;
-            ret->is_muted = is_muted;
-        }
         (void)graph_no_session(pw, &ret->failure);
     }
     return true;
@@ -144,6 +140,41 @@ void virtual_was_removed(struct line *line, const char *why) {
         news_say_gone(line->pw->news, &now);
 }
 
+/* ---- volume ---- */
+
+void virtual_restore_volume(struct line *line) {
+    float mute = line->volume.is_muted ? 1 : 0;
+    if (!line->stream || !line->volume.is_known)
+        return;
+    if (line->volume.n > 0)
+        pw_stream_set_control(line->stream, SPA_PROP_channelVolumes, line->volume.n, line->volume.linear, 0);
+    pw_stream_set_control(line->stream, SPA_PROP_mute, 1, &mute, 0);
+}
+
+static void volume_is_new(struct line *line) {
+    virtual_tell(line);
+    graph_tell_defaults(line->pw);
+}
+
+void virtual_set_volume(struct line *line, const struct volume_wish *wish) {
+    volume_set(&line->volume, line->format.n_channels, wish);
+    virtual_restore_volume(line);
+    volume_is_new(line);
+}
+
+void virtual_on_props(struct line *line, const struct spa_pod *props) {
+    struct volume before = line->volume;
+    volume_read(&line->volume, props);
+    if (line->volume.n == 1)
+        volume_set(&line->volume, line->format.n_channels,
+                   &(struct volume_wish){.has_volume = true, .volume = volume_cubic(&line->volume)});
+    if (line->volume.n == 0) { /* no format yet: what was known stays */
+        line->volume.n = before.n;
+        memcpy(line->volume.linear, before.linear, sizeof before.linear);
+    }
+    volume_is_new(line);
+}
+
 /* ---- exposing ---- */
 
 /* Streams that have it open keep it until they are closed. */
@@ -159,9 +190,7 @@ void virtual_withdraw(struct pipewire *pw, const char *uid) {
     struct line *line = virtual_find(pw, uid);
     if (!line)
         return;
-    char name[NEWS_SYSTEM_NAME_SIZE];
-    virtual_node_name(line, name);
-    news_forget(pw->news, name);
+    news_forget(pw->news, uid);
     (void)err_set(&failure, ERR_NOT_FOUND, "the virtual device has been withdrawn");
     retire(line, &failure);
 }
@@ -188,7 +217,7 @@ void virtual_expose(struct pipewire *pw, const char *uid, const struct endpoint_
     enum audio_direction direction = spec->kind == ENDPOINT_KIND_VIRTUAL_SPEAKER ? AUDIO_INPUT : AUDIO_OUTPUT;
     struct audio_format format = audio_spec_format(spec);
     struct line *line = virtual_find(pw, uid);
-    struct volume_wish volume = {};
+    struct volume volume = {};
     if (line && (line->direction != direction || line->format.rate_hz != format.rate_hz ||
                  line->format.n_channels != format.n_channels)) {
         struct err_info failure = {};

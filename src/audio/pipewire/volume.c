@@ -18,6 +18,9 @@
  * PipeWire stores linear amplitudes for each channel; people are shown the cube root of the loudest (1 is 0 dB), and setting
  * it keeps the balance between the channels. A suspended device takes a new volume, says nothing of it, and gives the old one
  * when it is asked: so what was sent stands beside what was seen, until the device runs or says something else.
+ *
+ * The volume of a virtual device of ours is set and seen at its stream, where it is at once. To set it by way of the server
+ * would not only be slower: the server would ask us, and take nothing more from us until we have answered.
  */
 
 constexpr double VOLUME_MAX = 1.5;
@@ -86,6 +89,9 @@ bool volume_is_waiting(const struct graph_node *node) {
 }
 
 static const struct volume *seen(const struct graph_node *node) {
+    const struct line *line = virtual_of_node(node);
+    if (line)
+        return &line->volume;
     struct graph_card *card;
     struct card_route *route;
     switch (home_of(node, &card, &route)) {
@@ -111,11 +117,15 @@ static double cubic(double linear) {
     return round(cbrt(linear) * 1e4) / 1e4;
 }
 
+double volume_cubic(const struct volume *volume) {
+    return volume->n > 0 ? cubic((double)loudest(volume)) : 1.0;
+}
+
 bool volume_of(const struct graph_node *node, double *ret_volume, bool *ret_is_muted) {
     const struct volume *volume = seen(node);
     if (!volume || (!volume->is_known && !node->sent.has_volume))
         return false;
-    *ret_volume = volume->n > 0 ? cubic((double)loudest(volume)) : 1.0;
+    *ret_volume = volume_cubic(volume);
     *ret_is_muted = volume->is_muted;
     const struct volume_wish *wishes[] = {&node->sent, &node->wish};
     for (size_t i = 0; i < 2; i++) {
@@ -129,31 +139,39 @@ bool volume_of(const struct graph_node *node, double *ret_volume, bool *ret_is_m
 
 /* ---- setting ---- */
 
-static uint32_t spread(const struct graph_node *node, const struct volume *now, double wanted, float *linear) {
-    const struct line *line = virtual_of_node(node);
-    uint32_t n = now->n;
-    if (n <= 1)
-        n = line ? line->format.n_channels : node->format.n_channels > 0 ? node->format.n_channels : n;
-    if (n == 0)
-        n = CHANNELS_UNKNOWN;
-    double to = wanted < 0 ? 0 : wanted > VOLUME_MAX ? VOLUME_MAX : wanted;
+/* Brings the loudest of n channels to `cubic_volume`, and keeps the balance. */
+static void set_linear(struct volume *volume, uint32_t n, double cubic_volume) {
+    double to = cubic_volume < 0 ? 0 : cubic_volume > VOLUME_MAX ? VOLUME_MAX : cubic_volume;
     to = to * to * to;
-    double from = (double)loudest(now);
+    double from = volume->n == n ? (double)loudest(volume) : 0;
     for (uint32_t i = 0; i < n; i++)
-        linear[i] = (float)(from > 0 && now->n == n ? to * (double)now->linear[i] / from : to);
-    return n;
+        volume->linear[i] = (float)(from > 0 ? to * (double)volume->linear[i] / from : to);
+    volume->n = n;
+}
+
+void volume_set(struct volume *volume, uint32_t n_channels, const struct volume_wish *wish) {
+    if (wish->has_volume)
+        set_linear(volume, n_channels, wish->volume);
+    if (wish->has_muted)
+        volume->is_muted = wish->is_muted;
+    volume->is_known = true;
+}
+
+/* One value may stand for all channels. */
+static uint32_t count_channels(const struct graph_node *node, const struct volume *now) {
+    return now->n > 1 ? now->n : node->format.n_channels > 0 ? node->format.n_channels : CHANNELS_UNKNOWN;
 }
 
 static void build_props(struct spa_pod_builder *b, const struct graph_node *node, const struct volume *now,
                         uint32_t id) {
     const struct volume_wish *wish = &node->wish;
     struct spa_pod_frame frame;
-    float linear[VOLUME_CHANNELS_MAX];
+    struct volume then = *now;
+    volume_set(&then, count_channels(node, now), wish);
     spa_pod_builder_push_object(b, &frame, SPA_TYPE_OBJECT_Props, id);
     if (wish->has_volume) {
-        uint32_t n = spread(node, now, wish->volume, linear);
         spa_pod_builder_prop(b, SPA_PROP_channelVolumes, 0);
-        spa_pod_builder_array(b, sizeof(float), SPA_TYPE_Float, n, linear);
+        spa_pod_builder_array(b, sizeof(float), SPA_TYPE_Float, then.n, then.linear);
     }
     if (wish->has_muted) {
         spa_pod_builder_prop(b, SPA_PROP_mute, 0);
@@ -177,6 +195,17 @@ static const struct spa_pod *build_route(struct spa_pod_builder *b, const struct
     return spa_pod_builder_pop(b, &frame);
 }
 
+static void merge(struct volume_wish *into, const struct volume_wish *wish) {
+    if (wish->has_volume) {
+        into->has_volume = true;
+        into->volume = wish->volume;
+    }
+    if (wish->has_muted) {
+        into->has_muted = true;
+        into->is_muted = wish->is_muted;
+    }
+}
+
 static void send_wish(struct graph_node *node) {
     struct graph_card *card;
     struct card_route *route;
@@ -195,23 +224,18 @@ static void send_wish(struct graph_node *node) {
     case HOME_UNKNOWN:
         return;
     }
-    volume_wish_merge(&node->sent, &node->wish);
+    merge(&node->sent, &node->wish);
     node->wish = (struct volume_wish){};
 }
 
-void volume_wish_merge(struct volume_wish *into, const struct volume_wish *wish) {
-    if (wish->has_volume) {
-        into->has_volume = true;
-        into->volume = wish->volume;
-    }
-    if (wish->has_muted) {
-        into->has_muted = true;
-        into->is_muted = wish->is_muted;
-    }
-}
-
 void volume_wish(struct graph_node *node, const struct volume_wish *wish) {
-    volume_wish_merge(&node->wish, wish);
+    struct line *line = virtual_of_node(node);
+    if (node->is_ours) {
+        if (line)
+            virtual_set_volume(line, wish);
+        return;
+    }
+    merge(&node->wish, wish);
     volume_changed(node, false);
 }
 
@@ -227,16 +251,11 @@ static bool is_news(const struct graph_node *node, double volume, bool is_muted)
 void volume_changed(struct graph_node *node, bool is_observed) {
     const struct volume *now = seen(node);
     if (is_observed && now && now->is_known) {
-        double volume = now->n > 0 ? cubic((double)loudest(now)) : 1.0;
+        double volume = volume_cubic(now);
         if (is_news(node, volume, now->is_muted))
             node->sent = (struct volume_wish){};
         node->seen_volume = volume;
         node->is_seen_muted = now->is_muted;
-        struct line *line = virtual_of_node(node);
-        if (line && node->is_ready && now->n > 0 && !node->sent.has_volume)
-            volume_wish_merge(&line->volume,
-                              &(struct volume_wish){
-                                  .has_volume = true, .has_muted = true, .volume = volume, .is_muted = now->is_muted});
     }
     send_wish(node);
     graph_node_tell(node);
