@@ -103,7 +103,7 @@ class PipeWire:
 
     def start_session(self):
         self.wireplumber = self.spawn(['wireplumber', '-p', 'policy'])
-        wait_until(lambda: 'fake-out' in self.metadata().get('default.audio.sink', ''), 'WirePlumber to choose a device')
+        wait_until(lambda: 'default.audio.sink' in self.metadata(), 'WirePlumber to choose a device')
 
     def kill(self):
         """kill -9 of PipeWire. WirePlumber ends by itself, as it does on a desktop, where it is started anew with it."""
@@ -195,9 +195,11 @@ class PipeWire:
     # ---- sound ----
 
     def pw_cat(self, mode, path, target, *words):
-        """pw-cat of raw 32-bit floats."""
-        process = self.spawn(['pw-cat', f'--{mode}', '--raw', '--rate=48000', '--channels=2', '--format=f32',
-                              f'--target={target}', *words, path])
+        """pw-cat of raw 32-bit floats, which it takes from its input or gives to its output."""
+        with open(path, 'rb' if mode == 'playback' else 'wb') as sound:
+            process = self.spawn(['pw-cat', f'--{mode}', '--raw', '--rate=48000', '--channels=2', '--format=f32',
+                                  f'--target={target}', *words, '-'],
+                                 **{'stdin' if mode == 'playback' else 'stdout': sound})
         self.processes.append(process)
         return process
 

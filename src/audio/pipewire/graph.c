@@ -12,7 +12,7 @@
  * and which of them the system has chosen. Ids are used again at once when an object goes, so what lasts is the name.
  */
 
-constexpr int64_t ROUTE_WAIT_NS = NS_PER_S;
+constexpr int64_t LOOK_AGAIN_NS = NS_PER_S;
 
 static const char *const DEFAULT_KEYS[] = {[AUDIO_INPUT] = "default.input", [AUDIO_OUTPUT] = "default.output"};
 static const char *const DEFAULT_TITLES[] = {[AUDIO_INPUT] = "Default input", [AUDIO_OUTPUT] = "Default output"};
@@ -44,9 +44,9 @@ struct graph_card *graph_find_card(const struct pipewire *pw, int64_t id) {
     return nullptr;
 }
 
-static void card_changed(struct graph_card *card, bool is_observed) {
+static void card_changed(struct graph_card *card, enum volume_source source) {
     struct graph_node *node;
-    list_for_each(node, &card->pw->nodes, link) if (node->card_id == card->id) volume_changed(node, is_observed);
+    list_for_each(node, &card->pw->nodes, link) if (node->card_id == card->id) volume_changed(node, source);
 }
 
 static void on_card_info(void *arg, const struct pw_device_info *info) {
@@ -56,9 +56,11 @@ static void on_card_info(void *arg, const struct pw_device_info *info) {
         for (uint32_t i = 0; i < info->n_params; i++)
             if (info->params[i].id == SPA_PARAM_Route && info->params[i].flags & SPA_PARAM_INFO_WRITE)
                 card->has_route = true;
+        if (card->has_route) /* a subscription leaves changes out that come fast upon one another */
+            pw_device_enum_params((struct pw_device *)card->proxy, 0, SPA_PARAM_Route, 0, UINT32_MAX, nullptr);
     }
     card->has_info = true;
-    card_changed(card, false);
+    card_changed(card, VOLUME_SOURCE_NONE);
 }
 
 static void on_card_param(void *arg, int, uint32_t id, uint32_t, uint32_t, const struct spa_pod *param) {
@@ -66,7 +68,7 @@ static void on_card_param(void *arg, int, uint32_t id, uint32_t, uint32_t, const
     if (id != SPA_PARAM_Route || !param)
         return;
     volume_read_route(card, param);
-    card_changed(card, true);
+    card_changed(card, VOLUME_SOURCE_ROUTE);
 }
 
 static const struct pw_device_events CARD_EVENTS = {
@@ -98,7 +100,6 @@ static void card_add(struct pipewire *pw, uint32_t id) {
     list_append(&pw->cards, &card->link);
     pw_proxy_add_listener(card->proxy, &card->proxy_hook, &CARD_PROXY_EVENTS, card);
     pw_device_add_listener((struct pw_device *)card->proxy, &card->device_hook, &CARD_EVENTS, card);
-    pw_device_subscribe_params((struct pw_device *)card->proxy, (uint32_t[]){SPA_PARAM_Route}, 1);
 }
 
 /* ---- the system's choice ---- */
@@ -248,33 +249,33 @@ void graph_on_done(struct pipewire *pw, int seq) {
         graph_node_is_ready(node);
 }
 
-/* Cards of which no route has come in a second have none: then the volume of their nodes is the node's. */
-static void on_route_timer(void *arg, uint64_t) {
+/* Nodes that have come lately are looked at again: a card of which no route has come by then has none, and the session manager
+ * has put back the volumes that it remembers. */
+static void on_look_timer(void *arg, uint64_t) {
     struct pipewire *pw = arg;
     struct graph_node *node;
-    pw->is_route_timer_armed = false;
-    list_for_each(node, &pw->nodes, link) if (volume_is_waiting(node)) {
-        node->n_waits_for_route++;
-        volume_changed(node, false);
-        if (volume_is_waiting(node))
-            graph_wait_for_routes(pw);
+    pw->is_look_timer_armed = false;
+    list_for_each(node, &pw->nodes, link) if (!graph_node_is_settled(node)) {
+        node->n_looks++;
+        volume_changed(node, VOLUME_SOURCE_NONE);
+        graph_look_again(pw);
     }
 }
 
-void graph_wait_for_routes(struct pipewire *pw) {
-    if (pw->is_route_timer_armed)
+void graph_look_again(struct pipewire *pw) {
+    if (pw->is_look_timer_armed)
         return;
-    pw->is_route_timer_armed = true;
-    struct timespec after = {.tv_sec = ROUTE_WAIT_NS / NS_PER_S};
-    pw_loop_update_timer(pw->loop, pw->route_timer, &after, nullptr, false);
+    pw->is_look_timer_armed = true;
+    struct timespec after = {.tv_sec = LOOK_AGAIN_NS / NS_PER_S};
+    pw_loop_update_timer(pw->loop, pw->look_timer, &after, nullptr, false);
 }
 
 void graph_start(struct pipewire *pw) {
     pw->registry = pw_core_get_registry(pw->core, PW_VERSION_REGISTRY, 0);
     if (pw->registry)
         pw_registry_add_listener(pw->registry, &pw->registry_hook, &REGISTRY_EVENTS, pw);
-    pw->route_timer = pw_loop_add_timer(pw->loop, on_route_timer, pw);
-    pw->is_route_timer_armed = false;
+    pw->look_timer = pw_loop_add_timer(pw->loop, on_look_timer, pw);
+    pw->is_look_timer_armed = false;
 }
 
 void graph_stop(struct pipewire *pw) {
@@ -288,9 +289,9 @@ void graph_stop(struct pipewire *pw) {
             news_say_gone(pw->news, &pw->default_told[d]);
         pw->is_default_told[d] = false;
     }
-    if (pw->route_timer)
-        pw_loop_destroy_source(pw->loop, pw->route_timer);
-    pw->route_timer = nullptr;
+    if (pw->look_timer)
+        pw_loop_destroy_source(pw->loop, pw->look_timer);
+    pw->look_timer = nullptr;
     if (pw->registry) {
         spa_hook_remove(&pw->registry_hook);
         pw_proxy_destroy((struct pw_proxy *)pw->registry);

@@ -63,11 +63,16 @@ void graph_node_tell(struct graph_node *node) {
         graph_tell_defaults(node->pw);
 }
 
+bool graph_node_is_settled(const struct graph_node *node) {
+    constexpr int LOOKS = 3;
+    return node->n_looks >= LOOKS;
+}
+
 void graph_node_is_ready(struct graph_node *node) {
     list_remove(&node->waiting_link);
     node->is_ready = true;
-    if (volume_is_waiting(node))
-        graph_wait_for_routes(node->pw);
+    node->is_old = !node->pw->is_listed && node->pw->metadata != nullptr;
+    graph_look_again(node->pw);
     graph_node_tell(node);
 }
 
@@ -124,7 +129,7 @@ static void on_info(void *arg, const struct pw_node_info *info) {
         ask(node);
     else if (info->change_mask & PW_NODE_CHANGE_MASK_PARAMS && node->format.rate_hz == 0)
         pw_node_enum_params((struct pw_node *)node->proxy, 0, SPA_PARAM_EnumFormat, 0, UINT32_MAX, nullptr);
-    volume_changed(node, false);
+    volume_changed(node, VOLUME_SOURCE_NONE);
 }
 
 /* The value that a choice prefers; a range may be as wide as the numbers go. */
@@ -147,7 +152,7 @@ static void on_param(void *arg, int, uint32_t id, uint32_t, uint32_t, const stru
         return;
     if (id == SPA_PARAM_Props) {
         volume_read(&node->props, param);
-        volume_changed(node, true);
+        volume_changed(node, VOLUME_SOURCE_NODE);
         return;
     }
     uint32_t type, subtype;

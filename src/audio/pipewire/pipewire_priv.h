@@ -62,14 +62,16 @@ struct graph_node {
     char description[NEWS_DISPLAY_NAME_SIZE];
     enum audio_direction direction;
     int64_t card_id, card_device; /* -1: none */
-    bool has_info, has_asked, is_ready, is_running;
+    bool is_old;                  /* it was there before us, and the session manager, too */
+    bool has_asked, is_ready, is_running;
     int ready_seq;
     bool is_ours; /* a virtual device of this driver: virtual_of_node() */
     struct audio_format format;
     struct volume props;
     double seen_volume; /* what it said last, wherever it lives */
     bool is_seen_muted;
-    int n_waits_for_route;
+    int n_looks;             /* since it came: see graph_look_again() */
+    int n_insisted;          /* times that a volume was sent again */
     struct volume_wish wish; /* not yet sent: it is not known where the volume lives */
     struct volume_wish sent; /* sent, and not yet seen: a suspended device shows it only when it runs again */
     bool is_told;
@@ -154,8 +156,8 @@ struct pipewire {
     struct spa_hook registry_hook;
     struct pw_proxy *metadata;
     struct spa_hook metadata_hook, metadata_proxy_hook;
-    struct spa_source *route_timer;
-    bool is_route_timer_armed;
+    struct spa_source *look_timer;
+    bool is_look_timer_armed;
     struct list nodes;                            /* struct graph_node::link, owned */
     struct list graph_waiting;                    /* struct graph_node::waiting_link, in the order of their ready_seq */
     struct list cards;                            /* struct graph_card::link, owned */
@@ -190,8 +192,8 @@ struct graph_node *graph_find(const struct pipewire *pw, const char *key);
 struct graph_node *graph_default_node(const struct pipewire *pw, enum audio_direction direction);
 struct graph_card *graph_find_card(const struct pipewire *pw, int64_t id);
 /* The direction of "default.output" or "default.input"; false: the name is none of them. */
-/* Looks in a second whether the routes that are waited for have come. */
-void graph_wait_for_routes(struct pipewire *pw);
+/* Looks in a second at the nodes that have come lately. */
+void graph_look_again(struct pipewire *pw);
 bool graph_is_default_name(const char *key, enum audio_direction *ret);
 
 /* ---- graph_node.c ---- */
@@ -201,6 +203,8 @@ void graph_node_remove(struct graph_node *node);
 void graph_node_is_ready(struct graph_node *node);
 /* Tells the watcher if there is something new. */
 void graph_node_tell(struct graph_node *node);
+/* It has been there for some seconds. */
+bool graph_node_is_settled(const struct graph_node *node);
 enum err graph_no_session(const struct pipewire *pw, struct err_info *ret);
 
 /* ---- volume.c ---- */
@@ -212,10 +216,9 @@ bool volume_of(const struct graph_node *node, double *ret_volume, bool *ret_is_m
 double volume_cubic(const struct volume *volume);
 void volume_set(struct volume *volume, uint32_t n_channels, const struct volume_wish *wish);
 void volume_wish(struct graph_node *node, const struct volume_wish *wish);
-/* It may have become known where the volume lives, or what it is. */
-void volume_changed(struct graph_node *node, bool is_observed);
-/* The home of its volume cannot be told yet. */
-bool volume_is_waiting(const struct graph_node *node);
+/* It may have become known where the volume lives, or what it is: `source` has told its value. */
+enum volume_source { VOLUME_SOURCE_NONE, VOLUME_SOURCE_NODE, VOLUME_SOURCE_ROUTE };
+void volume_changed(struct graph_node *node, enum volume_source source);
 
 /* ---- line.c ---- */
 struct line *line_create(struct pipewire *pw, enum line_kind kind, enum audio_direction direction,

@@ -25,7 +25,7 @@
 
 constexpr double VOLUME_MAX = 1.5;
 constexpr uint32_t CHANNELS_UNKNOWN = 2;
-constexpr int ROUTE_WAITS_MAX = 2;
+constexpr int INSIST_MAX = 20;
 
 enum volume_home { HOME_UNKNOWN, HOME_NODE, HOME_ROUTE };
 
@@ -79,13 +79,7 @@ static enum volume_home home_of(const struct graph_node *node, struct graph_card
             *ret_route = &card->routes[i];
             return HOME_ROUTE;
         }
-    return node->n_waits_for_route >= ROUTE_WAITS_MAX ? HOME_NODE : HOME_UNKNOWN;
-}
-
-bool volume_is_waiting(const struct graph_node *node) {
-    struct graph_card *card;
-    struct card_route *route;
-    return home_of(node, &card, &route) == HOME_UNKNOWN;
+    return graph_node_is_settled(node) ? HOME_NODE : HOME_UNKNOWN;
 }
 
 static const struct volume *seen(const struct graph_node *node) {
@@ -236,7 +230,17 @@ void volume_wish(struct graph_node *node, const struct volume_wish *wish) {
         return;
     }
     merge(&node->wish, wish);
-    volume_changed(node, false);
+    volume_changed(node, VOLUME_SOURCE_NONE);
+}
+
+static bool differs(const struct volume_wish *wish, double volume, bool is_muted) {
+    return (wish->has_volume && fabs(volume - wish->volume) > 1e-3) || (wish->has_muted && is_muted != wish->is_muted);
+}
+
+/* The session manager sets what it remembers of a device some moments after it came, and would undo what was wished when it
+ * came. */
+static bool must_insist(struct graph_node *node) {
+    return !node->is_old && !graph_node_is_settled(node) && node->n_insisted++ < INSIST_MAX;
 }
 
 /* What a device says while it is suspended may be the old value; a route always says what is. */
@@ -248,11 +252,15 @@ static bool is_news(const struct graph_node *node, double volume, bool is_muted)
     return (volume != node->seen_volume) || is_muted != node->is_seen_muted;
 }
 
-void volume_changed(struct graph_node *node, bool is_observed) {
+void volume_changed(struct graph_node *node, enum volume_source source) {
     const struct volume *now = seen(node);
-    if (is_observed && now && now->is_known) {
+    bool is_own = now == &node->props ? source == VOLUME_SOURCE_NODE : source == VOLUME_SOURCE_ROUTE;
+    if (is_own && now && now->is_known) {
         double volume = volume_cubic(now);
-        if (is_news(node, volume, now->is_muted))
+        bool is_other = differs(&node->sent, volume, now->is_muted);
+        if (is_other && must_insist(node))
+            merge(&node->wish, &node->sent);
+        else if (is_news(node, volume, now->is_muted) && (is_other || node->is_old || graph_node_is_settled(node)))
             node->sent = (struct volume_wish){};
         node->seen_volume = volume;
         node->is_seen_muted = now->is_muted;
