@@ -119,12 +119,22 @@ static void ask(struct graph_node *node) {
     list_append(&node->pw->graph_waiting, &node->waiting_link);
 }
 
+/* The session manager gives a node its ports, and in doing so forgets its volume. */
+static void ports_changed(struct graph_node *node, uint32_t n_ports) {
+    struct line *line = virtual_of_node(node);
+    if (line && n_ports > node->n_ports)
+        virtual_restore_volume(line);
+    node->n_ports = n_ports;
+}
+
 static void on_info(void *arg, const struct pw_node_info *info) {
     struct graph_node *node = arg;
     if (info->change_mask & PW_NODE_CHANGE_MASK_STATE)
         node->is_running = info->state == PW_NODE_STATE_RUNNING;
     if (info->change_mask & PW_NODE_CHANGE_MASK_PROPS && info->props)
         read_props(node, info->props);
+    if (info->change_mask & (PW_NODE_CHANGE_MASK_INPUT_PORTS | PW_NODE_CHANGE_MASK_OUTPUT_PORTS))
+        ports_changed(node, info->n_input_ports + info->n_output_ports);
     if (!node->has_asked)
         ask(node);
     else if (info->change_mask & PW_NODE_CHANGE_MASK_PARAMS && node->format.rate_hz == 0)

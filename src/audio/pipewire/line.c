@@ -166,8 +166,6 @@ void line_connect(struct line *line) {
         (void)err_set_errno(&failure, -r, "PipeWire refused a stream of %u channels at %u Hz", line->format.n_channels,
                             line->format.rate_hz);
         line_fail(line, &failure);
-    } else if (is_virtual) {
-        virtual_restore_volume(line);
     }
 }
 

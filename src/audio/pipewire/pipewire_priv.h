@@ -66,6 +66,7 @@ struct graph_node {
     bool has_asked, is_ready, is_running;
     int ready_seq;
     bool is_ours; /* a virtual device of this driver: virtual_of_node() */
+    uint32_t n_ports;
     struct audio_format format;
     struct volume props;
     double seen_volume; /* what it said last, wherever it lives */
