@@ -149,7 +149,7 @@ static uint32_t preferred(const struct spa_pod *format, uint32_t key, uint32_t m
     if (!prop)
         return 0;
     const struct spa_pod *values = spa_pod_get_values(&prop->value, &n_values, &choice);
-    if (n_values == 0 || SPA_POD_TYPE(values) != SPA_TYPE_Int || SPA_POD_BODY_SIZE(values) < sizeof(int32_t))
+    if (n_values == 0 || values->type != SPA_TYPE_Int || values->size < sizeof(int32_t))
         return 0;
     int32_t value;
     memcpy(&value, SPA_POD_BODY_CONST(values), sizeof value);
