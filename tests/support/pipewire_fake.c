@@ -144,15 +144,12 @@ static void card_changed(struct fake *f, int param) {
 /* ---- the card: what it is told ---- */
 
 static void take_props(struct route *r, const struct spa_pod *props) {
-    const struct spa_pod_object *object = (const struct spa_pod_object *)props;
-    const struct spa_pod_prop *prop;
-    SPA_POD_OBJECT_FOREACH(object, prop) {
-        if (prop->key == SPA_PROP_mute)
-            spa_pod_get_bool(&prop->value, &r->is_muted);
-        else if (prop->key == SPA_PROP_channelVolumes &&
-                 spa_pod_copy_array(&prop->value, SPA_TYPE_Float, r->linear, N_CHANNELS) == 1)
-            r->linear[1] = r->linear[0];
-    }
+    const struct spa_pod_prop *mute = spa_pod_find_prop(props, nullptr, SPA_PROP_mute);
+    const struct spa_pod_prop *linear = spa_pod_find_prop(props, nullptr, SPA_PROP_channelVolumes);
+    if (mute)
+        spa_pod_get_bool(&mute->value, &r->is_muted);
+    if (linear && spa_pod_copy_array(&linear->value, SPA_TYPE_Float, r->linear, N_CHANNELS) == 1)
+        r->linear[1] = r->linear[0];
 }
 
 static int card_set_param(void *object, uint32_t id, uint32_t, const struct spa_pod *param) {

@@ -32,17 +32,13 @@ enum volume_home { HOME_UNKNOWN, HOME_NODE, HOME_ROUTE };
 /* ---- reading ---- */
 
 void volume_read(struct volume *volume, const struct spa_pod *props) {
-    const struct spa_pod_object *object = (const struct spa_pod_object *)props;
-    const struct spa_pod_prop *prop;
-    if (!spa_pod_is_object(props))
-        return;
-    SPA_POD_OBJECT_FOREACH(object, prop) {
-        if (prop->key == SPA_PROP_mute) {
-            volume->is_known |= spa_pod_get_bool(&prop->value, &volume->is_muted) >= 0;
-        } else if (prop->key == SPA_PROP_channelVolumes) {
-            volume->n = spa_pod_copy_array(&prop->value, SPA_TYPE_Float, volume->linear, VOLUME_CHANNELS_MAX);
-            volume->is_known = true;
-        }
+    const struct spa_pod_prop *mute = spa_pod_find_prop(props, nullptr, SPA_PROP_mute);
+    const struct spa_pod_prop *linear = spa_pod_find_prop(props, nullptr, SPA_PROP_channelVolumes);
+    if (mute && spa_pod_get_bool(&mute->value, &volume->is_muted) >= 0)
+        volume->is_known = true;
+    if (linear) {
+        volume->n = spa_pod_copy_array(&linear->value, SPA_TYPE_Float, volume->linear, VOLUME_CHANNELS_MAX);
+        volume->is_known = true;
     }
 }
 
