@@ -268,12 +268,35 @@ def test_what_is_played_is_what_the_device_gets(pw, driver):
 
 
 def test_an_input_is_recorded(pw, driver):
-    """The monitor of a loudspeaker as the default input: what is played there comes in."""
+    driver.wait_device('fake-mic')
     assert driver.open('t', 'device', 'input', 'fake-mic')['failure'] == 'ok'
     recording = pw.directory / 'recording.f32'
     driver.ask(['record', 't', recording], 'set')
     wait_until(lambda: driver.stat('t')['moved'] > RATE // 2, 'the microphone to run')
     assert driver.stat('t')['max_due'] < RATE
+
+
+def test_what_has_gathered_is_dropped_once(pw, driver):
+    """A media thread that was kept away must not leave its delay in the ring."""
+    assert driver.wait_device('fake-mic')
+    assert driver.open('t', 'device', 'input', 'fake-mic')['failure'] == 'ok'
+    wait_until(lambda: driver.stat('t')['moved'] > RATE // 4, 'the microphone to run')
+
+    def is_dropped():
+        before = driver.stat('t')
+        driver.ask(['stall', 't', 600], 'stalled')
+        after = driver.stat('t')
+        assert after['max_due'] < RATE // 8, 'no more than two usual fillings may wait'
+        return after['xruns'] > before['xruns']
+    wait_until(is_dropped, 'what gathered to be dropped')
+
+
+def test_an_output_holds_no_more_than_a_callback_and_a_tick(pw, driver):
+    driver.wait_device('fake-out')
+    assert driver.open('t', 'device', 'output', 'fake-out')['failure'] == 'ok'
+    for _ in range(20):
+        wait_until(lambda: driver.stat('t')['latency_ns'] > 0, 'the device to run')
+        assert driver.stat('t')['latency_ns'] < 60_000_000  # 2048 frames, PipeWire's longest cycle here, and 6 ms
 
 
 def test_a_device_that_is_missing_or_of_the_other_direction_is_refused(driver):

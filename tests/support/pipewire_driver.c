@@ -349,6 +349,21 @@ static void do_stat(const char *args) {
     print_line(doc);
 }
 
+/* TAG MILLISECONDS that its media thread is kept away */
+static void do_stall(const char *args) {
+    char tag[16];
+    long ms;
+    if (sscanf(args, "%15s %ld", tag, &ms) != 2)
+        return;
+    struct opened *s = find(tag);
+    if (!s || !s->stream)
+        return;
+    pthread_mutex_lock(&s->lock);
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1'000'000}, nullptr);
+    pthread_mutex_unlock(&s->lock);
+    print_result("stalled", tag, &(struct err_info){});
+}
+
 /* MILLISECONDS that the core is busy for */
 static void do_block(const char *args) {
     long ms = strtol(args, nullptr, 10);
@@ -365,7 +380,8 @@ static const struct {
     void (*run)(const char *args);
 } COMMANDS[] = {{"watch", do_watch},   {"volume", do_volume}, {"expose", do_expose}, {"withdraw", do_withdraw},
                 {"open", do_open},     {"close", do_close},   {"sine", do_sine},     {"play", do_play},
-                {"record", do_record}, {"stat", do_stat},     {"block", do_block},   {"quit", do_quit}};
+                {"record", do_record}, {"stat", do_stat},     {"block", do_block},   {"stall", do_stall},
+                {"quit", do_quit}};
 
 static void run_line(void *arg) {
     char *line = arg;

@@ -12,8 +12,12 @@
 #include "audio/pipewire/device_rt.h"
 
 /*
- * The data thread's part alone: PipeWire's functions that it calls are these. One buffer goes to and fro.
+ * The data thread's part alone: PipeWire's functions that it calls are these. One buffer goes to and fro. Where this program
+ * is linked with tests/support/rt_guard.c, it ends when that part allocates, locks or waits.
  */
+
+[[gnu::weak]] void rt_guard_enter(void);
+[[gnu::weak]] void rt_guard_leave(void);
 
 constexpr uint32_t RATE = 48'000;
 constexpr uint32_t QUANTUM = 256;
@@ -58,7 +62,11 @@ static void set_up(struct device_rt *rt, enum audio_direction direction) {
 
 /* One cycle of the graph. */
 static void cycle(struct device_rt *rt) {
+    if (rt_guard_enter)
+        rt_guard_enter();
     device_rt_process(rt);
+    if (rt_guard_leave)
+        rt_guard_leave();
     fake.time.ticks += QUANTUM;
 }
 
