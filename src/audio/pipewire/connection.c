@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +56,7 @@ static void verdict(struct pipewire *pw, const struct err_info *failure) {
 static void failed(struct pipewire *pw, const char *what, const char *why) {
     struct err_info failure = {};
     (void)err_set(&failure, ERR_UNAVAILABLE,
-                  "%s (%s): no device of this desktop can be used until it does; rocd tries again by itself", what,
+                  "%s (%s): no device of this desktop can be used until it is back; rocd tries again by itself", what,
                   why);
     verdict(pw, &failure);
 }
@@ -135,12 +134,25 @@ static bool make_context(struct pipewire *pw) {
     return pw->context != nullptr;
 }
 
+static void not_reached(struct pipewire *pw, int error_number) {
+    char why[sizeof pw->socket_dir + 64];
+    if (error_number == EACCES || error_number == EPERM) {
+        failed(pw, "PipeWire does not let rocd in", strerror(error_number));
+        return;
+    }
+    if (pw->socket_dir[0])
+        snprintf(why, sizeof why, "nobody answers at its socket in %s", pw->socket_dir);
+    else
+        snprintf(why, sizeof why, "XDG_RUNTIME_DIR is not set: rocd must run in the session of the desktop's user");
+    failed(pw, "PipeWire does not run here", why);
+}
+
 static void connect_now(struct pipewire *pw) {
     if (!make_context(pw))
         return;
     pw->core = pw_context_connect(pw->context, nullptr, 0);
     if (!pw->core) {
-        failed(pw, "PipeWire does not run here, or does not let rocd in", strerror(errno));
+        not_reached(pw, errno);
         return;
     }
     pw_core_add_listener(pw->core, &pw->core_hook, &CORE_EVENTS, pw);
@@ -179,15 +191,14 @@ static void watch_socket(struct pipewire *pw) {
     const char *names[] = {"PIPEWIRE_RUNTIME_DIR", "XDG_RUNTIME_DIR", "USERPROFILE"};
     for (size_t i = 0; i < sizeof names / sizeof *names && !dir; i++)
         dir = getenv(names[i]);
-    char path[PATH_MAX] = "";
     if (remote && remote[0] == '/')
-        snprintf(path, sizeof path, "%.*s", (int)(strrchr(remote, '/') - remote), remote);
+        snprintf(pw->socket_dir, sizeof pw->socket_dir, "%.*s", (int)(strrchr(remote, '/') - remote), remote);
     else if (dir)
-        snprintf(path, sizeof path, "%s", dir);
+        snprintf(pw->socket_dir, sizeof pw->socket_dir, "%s", dir);
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (fd < 0)
         return;
-    pw->socket_watch = inotify_add_watch(fd, path, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0
+    pw->socket_watch = inotify_add_watch(fd, pw->socket_dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0
                            ? nullptr
                            : pw_loop_add_io(pw->loop, fd, SPA_IO_IN, true, on_directory, pw);
     if (!pw->socket_watch)

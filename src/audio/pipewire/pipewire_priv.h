@@ -143,6 +143,7 @@ struct pipewire {
     /* connection.c */
     struct pw_context *context;
     struct spa_source *retry_timer, *socket_watch, *lost_event;
+    char socket_dir[256]; /* where the server's socket is, or will be */
     int n_retries;        /* since something has changed */
     struct pw_core *core; /* nullptr: not connected */
     struct spa_hook core_hook;
