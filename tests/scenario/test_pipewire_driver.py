@@ -472,6 +472,17 @@ def test_the_virtual_devices_of_another_rocd_are_devices(pw, drivers):
     two.wait_gone(NODE + '*')
 
 
+def test_idle_is_auto_or_always(driver):
+    driver.do('expose', UID, 'speaker', 48000, 2, 'Living Room')
+    driver.wait_device(NODE, failure='ok')
+    assert driver.open('t', 'speaker', 'input', UID)['failure'] == 'ok'
+    wait_until(lambda: driver.stat('t')['still'] > 20, 'it to stand still')
+    assert driver.stat('t')['never_idle'] is False and driver.stat('t')['moved'] == 0
+    driver.ask(['close', 't'], 'closed')
+    assert driver.open('t', 'speaker-always', 'input', UID)['failure'] == 'ok'
+    assert driver.stat('t')['never_idle'] is True
+
+
 def test_an_idle_virtual_device_costs_nothing(pw, driver):
     driver.do('expose', UID, 'speaker', 48000, 2, 'Living Room')
     driver.wait_device(NODE, failure='ok')

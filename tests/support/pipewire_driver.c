@@ -217,10 +217,10 @@ static void done_close(void *arg) {
 }
 
 static enum endpoint_kind kind_of(const char *name) {
-    return strcmp(name, "device") == 0    ? ENDPOINT_KIND_DEVICE
-           : strcmp(name, "default") == 0 ? ENDPOINT_KIND_DEFAULT
-           : strcmp(name, "speaker") == 0 ? ENDPOINT_KIND_VIRTUAL_SPEAKER
-                                          : ENDPOINT_KIND_VIRTUAL_MICROPHONE;
+    return strcmp(name, "device") == 0        ? ENDPOINT_KIND_DEVICE
+           : strcmp(name, "default") == 0     ? ENDPOINT_KIND_DEFAULT
+           : strncmp(name, "speaker", 7) == 0 ? ENDPOINT_KIND_VIRTUAL_SPEAKER
+                                              : ENDPOINT_KIND_VIRTUAL_MICROPHONE;
 }
 
 static void do_watch(const char *) {
@@ -257,7 +257,7 @@ static void do_withdraw(const char *args) {
     audio_driver_pipewire.withdraw(program.driver, args);
 }
 
-/* TAG device|default|speaker|microphone input|output RATE CHANNELS NAME, of a device or a uid */
+/* TAG device|default|speaker|speaker-always|microphone input|output RATE CHANNELS NAME, of a device or a uid */
 static void do_open(const char *args) {
     char tag[16], kind[16], direction[16], name[256];
     int rate, channels;
@@ -272,6 +272,8 @@ static void do_open(const char *args) {
     s->spec.kind = kind_of(kind);
     s->spec.rate_hz = rate;
     s->spec.channels = channels;
+    s->spec.has_virtual = strcmp(kind, "speaker-always") == 0 ? PRESENCE_VALUE : PRESENCE_ABSENT;
+    s->spec.virtual.idle = VIRTUAL_IDLE_ALWAYS;
     s->spec.has_device = PRESENCE_VALUE;
     s->spec.device.direction = strcmp(direction, "input") == 0 ? DEVICE_DIRECTION_INPUT : DEVICE_DIRECTION_OUTPUT;
     snprintf(s->spec.device.system_name, sizeof s->spec.device.system_name, "%s", name);
@@ -330,6 +332,7 @@ static void do_stat(const char *args) {
         pthread_mutex_lock(&s->lock);
         yyjson_mut_obj_add_uint(doc, o, "moved", s->n_moved);
         yyjson_mut_obj_add_uint(doc, o, "still", s->n_still);
+        yyjson_mut_obj_add_bool(doc, o, "never_idle", s->stream->never_idle);
         yyjson_mut_obj_add_int(doc, o, "max_due", s->max_due);
         s->max_due = 0;
         if (s->file)

@@ -212,7 +212,12 @@ enum err pipewire_open(struct audio_driver_state *state, const struct audio_host
         s->rt = &s->line->rt;
         s->clock = host->clock;
         s->n_seen = atomic_load_explicit(&s->rt->n_callbacks, memory_order_acquire);
-        s->stream = (struct audio_stream){.ops = &STREAM_OPS, .format = s->line->format, .clock = AUDIO_CLOCK_DEVICE};
+        s->stream = (struct audio_stream){
+            .ops = &STREAM_OPS,
+            .format = s->line->format,
+            .clock = AUDIO_CLOCK_DEVICE,
+            .never_idle = spec->has_virtual == PRESENCE_VALUE && spec->virtual.idle == VIRTUAL_IDLE_ALWAYS,
+        };
         atomic_store_explicit(&s->rt->is_open, true, memory_order_release);
     }
     pw_thread_loop_unlock(pw->thread);
