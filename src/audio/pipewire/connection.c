@@ -174,12 +174,24 @@ static void on_retry(void *arg, uint64_t) {
         retry_later(pw);
 }
 
+/* Other programs put their things there, too. */
+static bool is_of_the_server(const char *name) {
+    const char *remote = getenv("PIPEWIRE_REMOTE");
+    const char *begin = remote && remote[0] == '/' ? strrchr(remote, '/') + 1 : "pipewire-";
+    return strncmp(name, begin, strlen(begin)) == 0;
+}
+
 static void on_directory(void *arg, int fd, uint32_t) {
     struct pipewire *pw = arg;
-    char events[4096];
-    while (read(fd, events, sizeof events) > 0) {
-    }
-    if (!pw->core && pw->n_retries > 0) {
+    alignas(struct inotify_event) char events[4096];
+    bool is_seen = false;
+    for (ssize_t n; (n = read(fd, events, sizeof events)) > 0;)
+        for (const char *at = events; at < events + n;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+            is_seen |= event->len > 0 && is_of_the_server(event->name);
+            at += sizeof *event + event->len;
+        }
+    if (is_seen && !pw->core && pw->n_retries > 0) {
         pw->n_retries = 0;
         arm(pw, SOCKET_SEEN_NS);
     }
