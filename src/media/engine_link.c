@@ -338,6 +338,15 @@ static bool has_failed(const struct link_record *record) {
     return atomic_load_explicit(failed, memory_order_acquire);
 }
 
+/* What the sink adds to the way of the sound. */
+static int64_t sink_latency_ns(const struct link_record *record) {
+    if (!record->config.receiving)
+        return 0;
+    const struct audio_stream *stream = record->node->node->stream;
+    int64_t device_ns = stream->ops->latency_ns ? stream->ops->latency_ns(stream) : 0;
+    return (device_ns > 0 ? device_ns : 0) + engine_node_delay_ns(record->node);
+}
+
 void engine_link_query(struct link_record *record) {
     if (record->state != RECORD_LIVE || (!record->encoder && !record->decoder) || has_failed(record))
         return;
@@ -346,7 +355,7 @@ void engine_link_query(struct link_record *record) {
                                  : record->decoder->ops->query(record->decoder, &query);
     /* the codec's figure is short of one frame read at once */
     bool known = e == ERR_OK && query.connected && query.end_to_end_ns > 0;
-    record->end_to_end_ns = known ? query.end_to_end_ns + record->engine->config.tick_ns : 0;
+    record->end_to_end_ns = known ? query.end_to_end_ns + record->engine->config.tick_ns + sink_latency_ns(record) : 0;
 }
 
 /* ---- orders and status ---- */

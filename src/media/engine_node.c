@@ -69,8 +69,13 @@ enum err engine_set_delay(struct engine *engine, uint32_t node, int64_t delay_ns
         struct command command = {.kind = COMMAND_SET_DELAY, .node = record->node, .delay = record->delay};
         media_thread_command(record->thread, &command);
     }
+    record->delay_ns = delay_ns;
     delay_set(record->delay, delay_ns > 0 ? (size_t)(delay_ns / 1000 * format.rate_hz / 1'000'000) : 0);
     return ERR_OK;
+}
+
+int64_t engine_node_delay_ns(const struct node_record *record) {
+    return record->delay ? record->delay_ns : 0;
 }
 
 static void leave_without_links(struct node_record *record) {

@@ -42,6 +42,7 @@ struct node_record {
     enum record_state state;
     struct node *node;   /* owned */
     struct delay *delay; /* the node's; nullptr: it never had one */
+    int64_t delay_ns;
     struct media_thread *thread;
     size_t n_links; /* records that refer to it */
     bool told_to_go;
@@ -111,6 +112,7 @@ void engine_call_later(struct engine *engine, void (*done)(void *arg), void *arg
 
 struct node_record *engine_find_node(struct engine *engine, uint32_t id);
 void engine_node_notice(struct engine *engine, const struct notice *notice);
+int64_t engine_node_delay_ns(const struct node_record *record);
 /* One of its links is no more. */
 void engine_node_link_closed(struct node_record *node);
 void engine_node_destroy_now(struct node_record *record);

@@ -281,6 +281,12 @@ bool engine_link_status(struct engine *engine, uint32_t id, struct engine_link_s
     return true;
 }
 
+enum err engine_set_delay(struct engine *engine, uint32_t node, int64_t, struct err_info *) {
+    if (!node || !of_engine(engine)->nodes[node - 1].is_open)
+        give_up("the delay of an endpoint was set that is not in use");
+    return ERR_OK;
+}
+
 void engine_set_gain(struct engine *engine, uint32_t id, double, bool) {
     if (!find_link(of_engine(engine), id))
         give_up("the gain of a link was set that is not there");

@@ -289,6 +289,12 @@ bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link
     return engine->world->links[link - 1].is_open;
 }
 
+enum err engine_set_delay(struct engine *engine, uint32_t node, int64_t delay_ns, struct err_info *) {
+    assert_true(engine->world->nodes[node - 1].is_open);
+    engine->world->nodes[node - 1].delay_ns = delay_ns;
+    return ERR_OK;
+}
+
 void engine_set_gain(struct engine *engine, uint32_t link, double gain_db, bool muted) {
     assert_true(engine->world->links[link - 1].is_open);
     engine->world->gain_db = gain_db;

@@ -23,6 +23,7 @@ struct fake_node {
     enum audio_direction direction;
     struct audio_stream *stream;
     struct engine_node_status status;
+    int64_t delay_ns;
 };
 
 struct fake_link {

@@ -114,6 +114,15 @@ static void open_work(void *arg) {
                                                     &node->stream, &node->failure);
 }
 
+/* Out of memory it plays without, which the log tells. */
+static void set_delay(struct node *node) {
+    struct err_info failure = {};
+    int64_t delay_ns = (int64_t)(node->spec.delay_ms * (double)NS_PER_MS);
+    if (node->state == NODE_UP && engine_set_delay(node->reconcile->engine, node->id, delay_ns, &failure) != ERR_OK)
+        log_warn(node->reconcile->log, "endpoint plays without its delay", LOG_STR("endpoint", node->endpoint_uid),
+                 LOG_STR("reason", failure.message));
+}
+
 static void open_done(void *arg) {
     struct node *node = arg;
     struct err_info failure = node->failure;
@@ -134,6 +143,7 @@ static void open_done(void *arg) {
     }
     node->state = NODE_UP;
     node->was_up = true;
+    set_delay(node);
     struct endpoint_entry *entry = entry_of(node);
     if (entry && !node->is_stale)
         endpoints_opened(node->reconcile->registry, entry, node->format);
@@ -240,16 +250,27 @@ static bool is_same_to_hear(const struct endpoint_spec *a, const struct endpoint
     copy.volume = b->volume;
     copy.has_muted = b->has_muted;
     copy.muted = b->muted;
+    copy.delay_ms = b->delay_ms; /* changes while it plays */
     return endpoint_spec_equal(&copy, b);
+}
+
+static void take_delay(struct node *node, double delay_ms) {
+    if (node->is_stale || node->spec.delay_ms == delay_ms)
+        return;
+    node->spec.delay_ms = delay_ms;
+    set_delay(node);
 }
 
 void nodes_endpoint_changed(struct reconcile *reconcile, const char *endpoint_uid) {
     const struct endpoint_entry *entry = registry_endpoint(reconcile->registry, endpoint_uid);
     struct node *node;
     list_for_each(node, &reconcile->nodes, link) {
-        if (strcmp(node->endpoint_uid, endpoint_uid) == 0 &&
-            (!entry || entry->driver != node->driver || !is_same_to_hear(&node->spec, &entry->object.spec)))
+        if (strcmp(node->endpoint_uid, endpoint_uid) != 0)
+            continue;
+        if (!entry || entry->driver != node->driver || !is_same_to_hear(&node->spec, &entry->object.spec))
             node->is_stale = true;
+        else
+            take_delay(node, entry->object.spec.delay_ms);
     }
 }
 

@@ -173,6 +173,30 @@ static void test_gain_needs_no_new_link(void **state) {
     assert_string_equal(state_of(f), "running");
 }
 
+static void test_delay_is_set_while_it_plays(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    fake_world_clear_trace(&f->world);
+    fake_put_endpoint(&f->world, f->sink, "{\"kind\":\"null\",\"delay_ms\":12.5}", f->sink);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(f->world.trace, "");
+    assert_int_equal(f->world.nodes[1].delay_ns, 12'500'000);
+    /* and it is there from the start after a restart */
+    fake_world_stop(&f->world);
+    fake_world_start(&f->world);
+    fake_world_run_ms(&f->world, 0);
+    assert_string_equal(state_of(f), "running");
+    assert_int_equal(f->world.nodes[3].delay_ns, 12'500'000);
+    struct endpoint_spec tone = orchestrator_endpoint(f->world.orchestrator, f->source)->spec;
+    char uid[UID_SIZE];
+    struct err_info info = {};
+    tone.delay_ms = 1;
+    assert_int_equal(orchestrator_put_endpoint(f->world.orchestrator, f->source, &tone, ANY_GENERATION, uid, fake_done,
+                                               &(struct fake_answer){}, &info),
+                     ERR_INVALID);
+    assert_string_equal(info.pointer, "/delay_ms");
+}
+
 static void test_another_latency_is_another_link(void **state) {
     struct fixture *f = *state;
     make_stream(f, TONE);
@@ -550,6 +574,7 @@ int main(void) {
         TEST(test_everything_is_back_after_a_restart),
         TEST(test_two_streams_share_a_source),
         TEST(test_gain_needs_no_new_link),
+        TEST(test_delay_is_set_while_it_plays),
         TEST(test_another_latency_is_another_link),
         TEST(test_another_destination),
         TEST(test_waits_for_a_file_and_starts_by_itself),

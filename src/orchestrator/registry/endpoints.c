@@ -180,13 +180,24 @@ static void clear_run(struct endpoint_entry *entry) {
     level_clear(&entry->level);
 }
 
+enum stream_direction endpoints_direction(enum audio_direction direction) {
+    switch (direction) {
+    case AUDIO_INPUT:
+        return STREAM_DIRECTION_INPUT;
+    case AUDIO_OUTPUT:
+        return STREAM_DIRECTION_OUTPUT;
+    case AUDIO_DUPLEX:
+        break;
+    }
+    return STREAM_DIRECTION_DUPLEX;
+}
+
 void endpoints_changed(struct registry *registry, struct endpoint_entry *entry, const struct endpoint_spec *before) {
     const struct endpoint_spec *spec = &entry->object.spec;
     entry->driver = drivers_for(registry->drivers, spec);
     entry->object.driver = entry->driver ? entry->driver->driver->name : "";
     if (entry->driver)
-        entry->direction =
-            entry->driver->driver->direction(spec) == AUDIO_INPUT ? STREAM_DIRECTION_INPUT : STREAM_DIRECTION_OUTPUT;
+        entry->direction = endpoints_direction(entry->driver->driver->direction(spec));
     entry->open = (struct err_info){};
     bool is_told_of = kind_is_of(spec->kind, KINDS_TOLD_OF);
     if (!is_told_of)

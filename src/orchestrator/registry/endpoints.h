@@ -16,6 +16,8 @@ void endpoints_init(struct registry *registry);
 void endpoints_start(struct registry *registry);
 void endpoints_stop(struct registry *registry);
 
+enum stream_direction endpoints_direction(enum audio_direction direction);
+
 /* The spec is new: forgets what was known and asks again. `before`: the one that it had; zeroed: none. */
 void endpoints_changed(struct registry *registry, struct endpoint_entry *entry, const struct endpoint_spec *before);
 

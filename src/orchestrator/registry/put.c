@@ -9,6 +9,7 @@
 #include "model/maxima.h"
 #include "orchestrator/link_settings.h"
 #include "orchestrator/registry/devices.h"
+#include "orchestrator/registry/endpoints.h"
 #include "orchestrator/registry/grants.h"
 #include "orchestrator/registry/registry.h"
 #include "orchestrator/registry/stored_stream.h"
@@ -157,8 +158,11 @@ static enum err check_endpoint(const struct registry *registry, const struct end
         err = driver->driver->check(spec, reterr);
     if (err)
         return err;
-    enum stream_direction direction =
-        driver->driver->direction(spec) == AUDIO_INPUT ? STREAM_DIRECTION_INPUT : STREAM_DIRECTION_OUTPUT;
+    enum stream_direction direction = endpoints_direction(driver->driver->direction(spec));
+    if (spec->delay_ms > 0 && direction != STREAM_DIRECTION_OUTPUT)
+        return err_set_at(reterr, ERR_INVALID, "/delay_ms",
+                          "only what takes sound and plays or keeps it can be delayed: set delay_ms of the endpoint "
+                          "where it is heard");
     return check_turn(registry, present, direction, reterr);
 }
 
