@@ -18,7 +18,7 @@ const struct audio_driver *const audio_drivers[] = {
 #ifdef ROCD_HAVE_ALSA
     &audio_driver_alsa,
 #endif
-    &audio_driver_file,     &audio_driver_tone, &audio_driver_null, nullptr,
+    &audio_driver_file,     &audio_driver_tone, &audio_driver_null, &audio_driver_bus, nullptr,
 };
 
 const struct audio_driver *audio_driver_for_kind(int endpoint_kind) {

@@ -19,6 +19,7 @@ struct loop;
  * A *node* is an endpoint in use: one audio_stream and the links on it. A *link* is one end of a stream's sound path:
  *   sending    node (input)  → meter → gain, channel map → encoder → path
  *   receiving  path → gate → decoder → gain, channel map → meter, loss → mix → node (output)
+ * A node that is both, a bus, gives its sending links the mix of its receiving ones, of the same tick.
  * All links of a node run on the node's thread, one tick after another; every tick moves as many frames as time has
  * passed on the node's own clock, which starts when the node does.
  *
@@ -76,6 +77,7 @@ enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream
 void engine_remove_node(struct engine *engine, uint32_t node, void (*done)(void *arg), void *arg);
 
 constexpr size_t ENGINE_CHANNELS_MAX = 16;
+constexpr size_t ENGINE_MEMBER_MAX = 255;
 constexpr int64_t ENGINE_DELAY_MAX_NS = 2'000'000'000;
 
 /* Sound is held back so long before it goes to the endpoint. A change cross-fades. Sinks only; others ignore it. */
@@ -108,6 +110,8 @@ struct engine_link_config {
     int map[ENGINE_CHANNELS_MAX];
     struct gate_config gate; /* receiving: its settings are filled in from above */
     int64_t start_delay_ns;  /* sending: encoders start staggered by at most 20 ms */
+    /* On a bus with mix_minus: what a link sends leaves out what comes in over those of the same member. "": none. */
+    char member[ENGINE_MEMBER_MAX + 1];
     int64_t silent_after_ns; /* receiving: ENGINE_LINK_SILENT after this long without packets; 0: 1 s */
 };
 

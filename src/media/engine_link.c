@@ -55,6 +55,7 @@ static void open_receive(struct link_record *record) {
         .n_map = config->n_map,
         .map = config->map,
         .silent_after_ns = config->silent_after_ns,
+        .member = config->member,
         .path = record->path,
     };
     record->result = link_receive_create(&link, record, &record->receive, &record->info);
@@ -74,6 +75,8 @@ static void open_send(struct link_record *record) {
         .n_map = config->n_map,
         .map = config->map,
         .start_delay_ns = config->start_delay_ns,
+        .member = config->member,
+        .mixes = node->stream->mix_minus,
         .path = record->path,
     };
     record->result = link_send_create(&link, record, &record->send, &record->info);

@@ -2,6 +2,7 @@
 #include "media/link_receive.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
     }
     link->owner = owner;
     link->path = config->path;
+    snprintf(link->member, sizeof link->member, "%s", config->member ? config->member : "");
     link->target_latency_ns = config->settings.target_latency_ns;
     link->silent_after_ns = config->silent_after_ns > 0 ? config->silent_after_ns : SILENT_AFTER_DEFAULT_NS;
     gain_init(&link->gain, config->gain_db, config->muted, config->node_rate_hz);

@@ -33,6 +33,7 @@ struct link_receive {
     struct meter meter;
     struct ledger ledger;
     int64_t target_latency_ns, silent_after_ns;
+    char member[ENGINE_MEMBER_MAX + 1];
     // media thread
     bool leaving; /* fades out, then it is let go */
     bool faded;   /* … and has */
@@ -71,7 +72,8 @@ struct link_receive_config {
     uint32_t n_map;
     const int *map;
     int64_t silent_after_ns;
-    struct path *path; /* taken on success */
+    const char *member; /* nullptr: none */
+    struct path *path;  /* taken on success */
 };
 
 enum err link_receive_create(const struct link_receive_config *config, void *owner, struct link_receive **ret,

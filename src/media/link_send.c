@@ -2,6 +2,7 @@
 #include "media/link_send.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -9,6 +10,8 @@
 
 /* After a stall, packets older than this are not sent: they could only be late, and would come as a burst. */
 constexpr int64_t TOO_OLD_NS = 200 * NS_PER_MS;
+/* Longer than the filter of any resampler at the receiver. */
+constexpr int64_t RESAMPLER_NS = 5 * NS_PER_MS;
 constexpr size_t FEEDBACK_PER_TICK_MAX = TICK_PACKETS;
 
 enum err link_send_create(const struct link_send_config *config, void *owner, struct link_send **ret,
@@ -26,7 +29,8 @@ enum err link_send_create(const struct link_send_config *config, void *owner, st
     if (e == ERR_OK) {
         link->n_max = config->n_max;
         link->frames = calloc(config->n_max * config->settings.wire_channels, sizeof *link->frames);
-        if (!link->frames)
+        bool mixes = config->mixes && config->member && *config->member;
+        if (!link->frames || (mixes && !mixer_init(&link->mixer, config->n_max, config->node_channels)))
             e = err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be sent");
     }
     struct codec_frame_format format = {.rate_hz = config->node_rate_hz, .n_channels = config->settings.wire_channels};
@@ -38,9 +42,10 @@ enum err link_send_create(const struct link_send_config *config, void *owner, st
     }
     link->owner = owner;
     link->path = config->path;
+    snprintf(link->member, sizeof link->member, "%s", config->member ? config->member : "");
     link->start_delay_ns = config->start_delay_ns;
     gain_init(&link->gain, config->gain_db, config->muted, config->node_rate_hz);
-    link->n_flush = (size_t)(config->settings.packet_length_ns * config->node_rate_hz / NS_PER_S) + 1;
+    link->n_flush = (size_t)((config->settings.packet_length_ns + RESAMPLER_NS) * config->node_rate_hz / NS_PER_S) + 1;
     *ret = link;
     return ERR_OK;
 }
@@ -52,6 +57,7 @@ void link_send_destroy(struct link_send *link) {
         link->encoder->ops->close(link->encoder);
     if (link->path)
         link->path->ops->close(link->path);
+    mixer_finish(&link->mixer);
     free(link->frames);
     free(link);
 }
@@ -128,10 +134,8 @@ static const float *shape(struct link_send *link, const float *frames, const flo
     return link->frames;
 }
 
-/* A packet goes out when it is full: silence fills the one that has the end of the fade. */
+/* Silence after the fade: it fills the packet that has the end of it, and pushes it through the resampler over there. */
 static void follow_fade(struct link_send *link, size_t n) {
-    if (!link->leaving || !gain_is_out(&link->gain) || link->faded)
-        return;
     link->faded = n >= link->n_flush;
     link->n_flush -= link->faded ? 0 : n;
 }
@@ -146,13 +150,15 @@ void link_send_tick(struct link_send *link, const struct tick *tick, const float
     if (!link->begun && in_the_middle)
         gain_begin_silent(&link->gain);
     link->begun = true;
+    bool is_out = link->leaving && gain_is_out(&link->gain);
     const float *shaped = shape(link, frames, peaks, n);
     if (link->encoder->ops->push_frames(link->encoder, shaped, n) != ERR_OK) {
         fail(link, tick);
         return;
     }
     send_packets(link, tick);
-    follow_fade(link, n);
+    if (is_out)
+        follow_fade(link, n);
 }
 
 void link_send_leave(struct link_send *link, const struct tick *tick) {

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "media/gain.h"
 #include "media/meter.h"
+#include "media/mixer.h"
 #include "media/remap.h"
 #include "media/tick.h"
 
@@ -35,6 +36,11 @@ struct link_send {
     _Atomic int64_t started_ns;
     _Atomic uint64_t skipped_packets; /* too old to be sent after a stall */
     float *frames;                    /* owned: n_max frames of the wire's channels */
+    char member[ENGINE_MEMBER_MAX + 1];
+    // for a bus: its member's own mix; without memory where it needs none
+    struct mixer mixer;
+    const float *mixed; // what this tick sends
+    float mixed_peaks[ENGINE_CHANNELS_MAX];
     size_t n_max;
 };
 
@@ -48,7 +54,9 @@ struct link_send_config {
     uint32_t n_map;
     const int *map;
     int64_t start_delay_ns;
-    struct path *path; /* taken on success */
+    const char *member; /* nullptr: none */
+    bool mixes;         /* may need a mix of its own */
+    struct path *path;  /* taken on success */
 };
 
 enum err link_send_create(const struct link_send_config *config, void *owner, struct link_send **ret,

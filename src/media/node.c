@@ -252,6 +252,49 @@ static void write_sink(struct node *node, const float *frames, size_t n, bool is
         node->stream->ops->write(node->stream, frames, n);
 }
 
+/* ---- a bus that leaves members out ---- */
+
+static bool is_heard(const struct node *node, const char *member) {
+    const struct link_receive *link;
+    list_for_each(link, &node->receives, in_node) if (link->out && strcmp(link->member, member) == 0) return true;
+    return false;
+}
+
+/* Summed anew, without them: what is taken away from a sum again leaves rounding errors behind. */
+static void mix_without(struct node *node, struct link_send *send, size_t n) {
+    mixer_begin(&send->mixer, n);
+    const struct link_receive *link;
+    list_for_each(link, &node->receives, in_node) if (link->out && strcmp(link->member, send->member) != 0)
+        mixer_add(&send->mixer, link->out, link->out_peaks);
+    send->mixed = mixer_end(&send->mixer, send->mixed_peaks);
+}
+
+/* One mix for each member, however many links go to it. */
+static bool take_mix_of_its_member(const struct node *node, struct link_send *send) {
+    const struct link_send *other;
+    list_for_each(other, &node->sends, in_node) {
+        if (other == send)
+            return false;
+        if (strcmp(other->member, send->member) != 0)
+            continue;
+        send->mixed = other->mixed;
+        memcpy(send->mixed_peaks, other->mixed_peaks, sizeof send->mixed_peaks);
+        return true;
+    }
+    return false;
+}
+
+static void choose_mix(struct node *node, struct link_send *send, const float *all, const float *peaks, size_t n) {
+    if (take_mix_of_its_member(node, send))
+        return;
+    if (send->mixer.frames && is_heard(node, send->member)) {
+        mix_without(node, send, n);
+        return;
+    }
+    send->mixed = all;
+    memcpy(send->mixed_peaks, peaks, sizeof send->mixed_peaks);
+}
+
 /* At most n_max frames, perhaps none. */
 static void move(struct node *node, const struct tick *tick, size_t n, bool is_real) {
     const float *frames = node->frames;
@@ -265,7 +308,14 @@ static void move(struct node *node, const struct tick *tick, size_t n, bool is_r
     if (n > 0 && node->direction == AUDIO_OUTPUT)
         write_sink(node, frames, n, is_real);
     struct link_send *send;
-    list_for_each(send, &node->sends, in_node) link_send_tick(send, tick, frames, peaks, n, node->moved > 0);
+    list_for_each(send, &node->sends, in_node) {
+        if (node->stream->mix_minus) {
+            choose_mix(node, send, frames, peaks, n);
+            link_send_tick(send, tick, send->mixed, send->mixed_peaks, n, node->moved > 0);
+        } else {
+            link_send_tick(send, tick, frames, peaks, n, node->moved > 0);
+        }
+    }
     node->moved += (int64_t)n;
 }
 

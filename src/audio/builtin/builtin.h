@@ -6,6 +6,7 @@
 /*
  * The drivers that need no hardware. For registry.c and builtin/ alone.
  */
+extern const struct audio_driver audio_driver_bus;
 extern const struct audio_driver audio_driver_file;
 extern const struct audio_driver audio_driver_tone;
 extern const struct audio_driver audio_driver_null;
