@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "orchestrator/link_settings.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "media/profile.h"
 
 /* The map stands where wire and endpoint meet: at the sender if there is one, else at the receiver. */
@@ -40,4 +43,24 @@ enum err link_settings_derive(const struct stream_spec *spec, const struct strea
     derived.control = internal || between_peers || external->has_uri[URI_CONTROL];
     *ret = derived;
     return ERR_OK;
+}
+
+static_assert(ENGINE_MEMBER_MAX >= LIMIT_HOST && ENGINE_MEMBER_MAX >= UID_SIZE);
+
+/* Where a source listens says nothing about who sends. */
+static const char *sender_of(const struct stream_spec *spec) {
+    const struct external_connection *external = &spec->source.external;
+    return external->n_allowed_sources == 1 ? external->allowed_sources[0] : "";
+}
+
+void link_settings_member(const struct stream_spec *spec, const struct stream_side *far, bool far_is_source,
+                          const char *self_uid, char ret[static ENGINE_MEMBER_MAX + 1]) {
+    const char *member = far->uri[URI_MEDIA].host;
+    if (spec->settings.has_member == PRESENCE_VALUE)
+        member = spec->settings.member;
+    else if (far->is_endpoint)
+        member = far->is_remote ? far->endpoint.peer_uid : self_uid;
+    else if (far_is_source)
+        member = sender_of(spec);
+    snprintf(ret, ENGINE_MEMBER_MAX + 1, "%s", member);
 }

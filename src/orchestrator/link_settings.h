@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #pragma once
 
+#include "media/engine.h"
 #include "model/stream_check.h"
 #include "transport/codec.h"
 
@@ -12,3 +13,8 @@
  */
 enum err link_settings_derive(const struct stream_spec *spec, const struct stream_sides *sides,
                               struct codec_settings *ret, struct err_info *reterr);
+
+/* Who is at the far end of a link, as a bus tells its members apart; "": nobody in particular. `far_is_source`: the link
+ * receives. */
+void link_settings_member(const struct stream_spec *spec, const struct stream_side *far, bool far_is_source,
+                          const char *self_uid, char ret[static ENGINE_MEMBER_MAX + 1]);

@@ -86,6 +86,12 @@ static void set_map(const struct run_end *end, struct engine_link_config *config
         config->map[i] = settings->channel_map[i];
 }
 
+static void set_member(const struct run_end *end, struct engine_link_config *config) {
+    const struct run *run = end->run;
+    link_settings_member(&run->spec, end->is_sender ? &run->sides.destination : &run->sides.source, !end->is_sender,
+                         run->reconcile->registry->self.uid, config->member);
+}
+
 void apply_add_link_take(struct run_end *end, struct path *path, const struct gate_config *gate) {
     struct run *run = end->run;
     struct reconcile *r = run->reconcile;
@@ -95,6 +101,7 @@ void apply_add_link_take(struct run_end *end, struct path *path, const struct ga
         config.muted = run->spec.settings.muted;
     }
     set_map(end, &config);
+    set_member(end, &config);
     if (end->is_sender) {
         /* Encoders of the same age would all work on their FEC blocks in the same tick. */
         constexpr int64_t SPREAD_NS = 20 * NS_PER_MS;

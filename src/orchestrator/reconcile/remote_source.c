@@ -247,6 +247,9 @@ static void fill_spec(const struct run *run, const struct stream_entry *stream, 
         .settings = run->spec.settings,
         .lease_s = (int32_t)(REMOTE_SOURCE_LEASE_NS / NS_PER_S),
         .offer = {.port = media_port_number(run->reconcile->media_port), .link = remote->link}};
+    /* A peer that does not know a member yet refuses it, null too; to be left out it means the same. */
+    if (ret->settings.has_member != PRESENCE_VALUE)
+        ret->settings.has_member = PRESENCE_ABSENT;
     snprintf(ret->epoch, sizeof ret->epoch, "%s", run->reconcile->epoch);
     snprintf(ret->source, sizeof ret->source, "%s", wanted->source);
     crypto_hex(ret->offer.public_key, remote->key.public_key, CRYPTO_DH_KEY_SIZE);
