@@ -5,7 +5,21 @@
 #include "cli/member.h"
 #include "cli/site.h"
 
-enum { FILE_NAME, RECORD, LOOP, EXISTING, WAVEFORM, FREQUENCY, LEVEL, INTERVAL, SOURCE, CHANNELS, RATE, PEER };
+enum {
+    FILE_NAME,
+    RECORD,
+    LOOP,
+    EXISTING,
+    WAVEFORM,
+    FREQUENCY,
+    LEVEL,
+    INTERVAL,
+    SOURCE,
+    MIX_MINUS,
+    CHANNELS,
+    RATE,
+    PEER
+};
 
 static const char *const WAVEFORMS[] = {"sine", "impulse", "noise", "silence", nullptr};
 static const char *const ON_EXISTING[] = {"refuse", "overwrite", "number", nullptr};
@@ -21,6 +35,7 @@ static const struct option_def OPTIONS[] = {
     [LEVEL] = {0, "level", OPTION_VALUE, "DBFS", "tone: peak level, from -120 to 0."},
     [INTERVAL] = {0, "interval", OPTION_VALUE, "MS", "tone: time between two impulses."},
     [SOURCE] = {0, "source", OPTION_FLAG, nullptr, "null: give silence instead of swallowing sound."},
+    [MIX_MINUS] = {0, "mix-minus", OPTION_FLAG, nullptr, "bus: every member hears all but itself."},
     [CHANNELS] = {'c', "channels", OPTION_VALUE, "N", "Samples per frame."},
     [RATE] = {'r', "rate", OPTION_VALUE, "HZ", "Frames per second."},
     [PEER] = {0, "peer", OPTION_VALUE, "PEER", "Make it at this peer of the site: its name or uid."},
@@ -41,16 +56,22 @@ static const struct {
     [LEVEL] = {"tone", {"level_dbfs", MEMBER_NUMBER}},
     [INTERVAL] = {"tone", {"interval_ms", MEMBER_NUMBER}},
     [SOURCE] = {"null", {"direction", MEMBER_WORD, "input"}},
+    [MIX_MINUS] = {"bus", {"mix_minus", MEMBER_TRUE}},
     [CHANNELS] = {nullptr, {"channels", MEMBER_INTEGER}},
     [RATE] = {nullptr, {"rate_hz", MEMBER_INTEGER}},
 };
 
 /* What people type, and the word of the API with the member that holds what is the kind's own. */
-static const char *const WORDS[] = {"file", "tone", "null", "speaker", "microphone", nullptr};
+static const char *const WORDS[] = {"file", "tone", "null", "bus", "speaker", "microphone", nullptr};
 static const struct {
     const char *kind, *own;
 } KINDS[] = {
-    {"file", "file"}, {"tone", "tone"}, {"null", "null"}, {"virtual_speaker", nullptr}, {"virtual_microphone", nullptr},
+    {"file", "file"},
+    {"tone", "tone"},
+    {"null", "null"},
+    {"bus", "bus"},
+    {"virtual_speaker", nullptr},
+    {"virtual_microphone", nullptr},
 };
 
 static enum err fill(yyjson_mut_doc *doc, size_t which, const char *name, const struct option_result *options,
@@ -95,7 +116,8 @@ static enum cli_exit run(struct cli *cli, const char **args, int, const struct o
     while (WORDS[kind] && strcmp(WORDS[kind], args[0]))
         kind++;
     if (!WORDS[kind])
-        return cli_fail(cli, CLI_USAGE, "there is no kind '%s': use file, tone, null, speaker or microphone", args[0]);
+        return cli_fail(cli, CLI_USAGE, "there is no kind '%s': use file, tone, null, bus, speaker or microphone",
+                        args[0]);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(nullptr);
     if (!doc)
         return cli_fail(cli, CLI_FAILED, "out of memory");
@@ -114,16 +136,17 @@ static enum cli_exit run(struct cli *cli, const char **args, int, const struct o
 
 const struct command COMMAND_CREATE = {
     .name = "create",
-    .args = "file|tone|null|speaker|microphone NAME [OPTION…]",
+    .args = "file|tone|null|bus|speaker|microphone NAME [OPTION…]",
     .summary = "Make an endpoint",
     .details =
-        "file plays or records a sound file, tone makes a signal, null swallows sound. A speaker or microphone looks\n"
+        "file plays or records a sound file, tone makes a signal, null swallows sound, bus mixes. A speaker or microphone looks\n"
         "like hardware to the programs of that machine: what they play to the speaker can be streamed from it, and\n"
         "what is streamed to the microphone they record.",
     .examples = "  rocctl create file Radio --file music/radio.flac --loop\n"
                 "  rocctl create file Recorder --file session.wav --record\n"
                 "  rocctl create tone Test --frequency 1000 --level -40\n"
                 "  rocctl create tone Test --peer kitchen\n"
+                "  rocctl create bus Intercom --mix-minus\n"
                 "  rocctl create speaker 'To the office' --peer kitchen\n",
     .min_args = 2,
     .max_args = 2,

@@ -10,6 +10,7 @@
 #include "orchestrator/link_settings.h"
 #include "orchestrator/registry/devices.h"
 #include "orchestrator/registry/endpoints.h"
+#include "orchestrator/registry/feedback.h"
 #include "orchestrator/registry/grants.h"
 #include "orchestrator/registry/registry.h"
 #include "orchestrator/registry/stored_stream.h"
@@ -296,6 +297,8 @@ static enum err check_stream(const struct registry *registry, const char *uid, c
         err = check_side(registry, &sides.source, true, reterr);
     if (!err)
         err = check_side(registry, &sides.destination, false, reterr);
+    if (!err)
+        err = feedback_check(registry, uid, &sides, reterr);
     struct codec_settings unused;
     if (!err)
         err = link_settings_derive(spec, &sides, &unused, reterr);
