@@ -180,6 +180,7 @@ static void test_the_settings_are_those_of_the_stream(void **state) {
     assert_true(link->config.settings.control);
     assert_int_equal(link->config.settings.fec, CODEC_FEC_RS8M); /* as over any network */
     assert_true(link->config.gain_db == 0.0);                    /* the destination's business */
+    assert_string_equal(link->config.member, f->owner->uid);     /* who it goes to, for a bus */
 }
 
 static void test_asking_again_renews_and_changes_nothing(void **state) {

@@ -173,6 +173,32 @@ static void test_gain_needs_no_new_link(void **state) {
     assert_string_equal(state_of(f), "running");
 }
 
+static void test_members_of_a_bus_are_the_far_ends(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    const char *self = orchestrator_self(f->world.orchestrator)->uid;
+    assert_string_equal(fake_world_link(&f->world, true)->config.member, self);
+    assert_string_equal(fake_world_link(&f->world, false)->config.member, self);
+    struct stream_spec spec = spec_of(f);
+    spec.settings.has_member = PRESENCE_VALUE;
+    snprintf(spec.settings.member, sizeof spec.settings.member, "recorder");
+    change(f, &spec);
+    assert_string_equal(fake_world_link(&f->world, true)->config.member, "recorder");
+    assert_string_equal(fake_world_link(&f->world, false)->config.member, "recorder");
+    assert_string_equal(state_of(f), "running");
+}
+
+static void test_who_sends_to_an_open_port_is_no_member(void **state) {
+    struct fixture *f = *state;
+    make_external(f, 10001);
+    assert_string_equal(fake_world_link(&f->world, true)->config.member, "");
+    struct stream_spec spec = spec_of(f);
+    spec.source.external.n_allowed_sources = 1;
+    snprintf(spec.source.external.allowed_sources[0], sizeof spec.source.external.allowed_sources[0], "192.0.2.7");
+    change(f, &spec);
+    assert_string_equal(fake_world_link(&f->world, true)->config.member, "192.0.2.7");
+}
+
 static void test_delay_is_set_while_it_plays(void **state) {
     struct fixture *f = *state;
     make_stream(f, TONE);
@@ -575,6 +601,8 @@ int main(void) {
         TEST(test_two_streams_share_a_source),
         TEST(test_gain_needs_no_new_link),
         TEST(test_delay_is_set_while_it_plays),
+        TEST(test_members_of_a_bus_are_the_far_ends),
+        TEST(test_who_sends_to_an_open_port_is_no_member),
         TEST(test_another_latency_is_another_link),
         TEST(test_another_destination),
         TEST(test_waits_for_a_file_and_starts_by_itself),

@@ -130,6 +130,7 @@ static struct links_call *read_put(struct fixture *f, const struct fake_peer *pe
     assert_non_null(call);
     assert_null(call->request.user); /* a peer asks for itself */
     const char *body = call->request.body;
+    assert_null(strstr(body, "member")); /* peers that do not know it yet refuse it */
     assert_int_equal(schema_decode_text(&attachment_spec_schema, body, strlen(body), 0, &f->asked, nullptr, nullptr),
                      ERR_OK);
     return call;
@@ -291,6 +292,7 @@ static void test_other_settings_need_the_next_link(void **state) {
     answer(f, STREAM_STATE_CONNECTING, nullptr);
     flow(f, ENGINE_LINK_STARTED);
     assert_string_equal(state_of(f), "running");
+    assert_string_equal(fake_world_link(&f->world, true)->config.member, f->source->uid);
 }
 
 static void test_another_source_is_asked_and_the_first_is_told(void **state) {

@@ -61,7 +61,8 @@ static void show_name(const struct registry *registry, const char *uid, char *te
 }
 
 /* From the end to the begin, so a recursion writes it the right way round; long ways are cut in the middle. */
-static void show_way(const struct registry *registry, const struct edge *edge, unsigned depth, char *text, size_t size) {
+static void show_way(const struct registry *registry, const struct edge *edge, unsigned depth, char *text,
+                     size_t size) {
     constexpr unsigned SHOWN = 6;
     if (edge->before && depth < SHOWN)
         show_way(registry, edge->before, depth + 1, text, size);

@@ -34,8 +34,6 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* ---- removed streams ---- */
-
 static enum err put_stream(struct fake_world *w, const char *uid, const struct stream_spec *spec,
                            const struct grant *grant, struct err_info *info) {
     struct fake_answer answer = {};
@@ -74,6 +72,47 @@ static struct stream_spec made_stream(struct fake_world *w) {
     assert_int_equal(put_stream(w, STREAM, &spec, nullptr, nullptr), ERR_OK);
     return spec;
 }
+
+/* ---- rings ---- */
+
+static enum err lead(struct fake_world *w, const char *uid, const char *from, const char *to, struct err_info *info) {
+    const struct stream_spec spec = fake_stream_between(from, to);
+    return put_stream(w, uid, &spec, nullptr, info);
+}
+
+/* Endpoints that are not made yet may become buses. */
+static void test_a_ring_is_refused_and_shown(void **state) {
+    struct fake_world *w = *state;
+    static const char A[] = "aaaaaa-aaaaaa-aaaaaa", B[] = "bbbbbb-bbbbbb-bbbbbb", C[] = "cccccc-cccccc-cccccc";
+    struct err_info info = {};
+    assert_int_equal(lead(w, "stream-000000-00000a", A, B, nullptr), ERR_OK);
+    assert_int_equal(lead(w, "stream-000000-00000b", B, C, nullptr), ERR_OK);
+    assert_int_equal(lead(w, "stream-000000-00000c", A, C, nullptr), ERR_OK);
+    assert_int_equal(lead(w, "stream-000000-00000d", C, A, &info), ERR_CONFLICT);
+    assert_non_null(strstr(info.message, "cccccc-cccccc-cccccc → aaaaaa-aaaaaa-aaaaaa → cccccc-cccccc-cccccc"));
+    assert_string_equal(info.pointer, "/destination/endpoint_uri");
+    assert_int_equal(lead(w, "stream-000000-00000c", C, A, &info), ERR_CONFLICT); /* its own old way is none */
+    assert_non_null(strstr(info.message, "aaaaaa-aaaaaa-aaaaaa → bbbbbb-bbbbbb-bbbbbb → cccccc-cccccc-cccccc"));
+    assert_int_equal(remove_stream(w, "stream-000000-00000b"), ERR_OK);
+    assert_int_equal(lead(w, "stream-000000-00000c", C, A, &info), ERR_OK);
+}
+
+static void test_a_long_ring_is_shown_in_part(void **state) {
+    struct fake_world *w = *state;
+    char from[UID_SIZE], to[UID_SIZE], uid[UID_SIZE];
+    struct err_info info = {};
+    for (int i = 0; i < 200; i++) {
+        snprintf(from, sizeof from, "aaaaaa-aaaaaa-%06d", i);
+        snprintf(to, sizeof to, "aaaaaa-aaaaaa-%06d", i + 1);
+        snprintf(uid, sizeof uid, "stream-000000-%06d", i);
+        assert_int_equal(lead(w, uid, from, to, nullptr), ERR_OK);
+    }
+    assert_int_equal(lead(w, "stream-000000-00000a", to, "aaaaaa-aaaaaa-000000", &info), ERR_CONFLICT);
+    assert_non_null(strstr(info.message, "…"));
+    assert_non_null(strstr(info.message, "aaaaaa-aaaaaa-000200."));
+}
+
+/* ---- removed streams ---- */
 
 /* A request to make a stream may come after the one that removes it. */
 static void test_a_removed_stream_stays_removed_for_a_day(void **state) {
@@ -235,6 +274,8 @@ static void test_a_stream_across_peers_is_signed_for(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_ring_is_refused_and_shown, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_long_ring_is_shown_in_part, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_removed_stream_stays_removed_for_a_day, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_failed_removal_leaves_no_tombstone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_oldest_tombstone_makes_room, set_up, tear_down),
