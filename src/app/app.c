@@ -95,8 +95,11 @@ static enum err select_drivers(struct app *app, const char *wanted, struct err_i
 
 static enum err open_sound(struct app *app, const struct config *config, struct err_info *reterr) {
     struct loop *loop = loop_uv_loop(app->loop);
-    app->host = (struct audio_host){
-        .log = {app->log.sink, "audio"}, .clock = loop->clock, .loop = loop, .media_dir = config->media_dir};
+    app->host = (struct audio_host){.log = {app->log.sink, "audio"},
+                                    .clock = loop->clock,
+                                    .loop = loop,
+                                    .media_dir = config->media_dir,
+                                    .realtime = config->audio.realtime};
     enum err e = select_drivers(app, config->audio.driver, reterr);
     if (e == ERR_OK)
         e = roc_codec_create((struct log){app->log.sink, "roc"}, &app->codec, reterr);

@@ -83,6 +83,7 @@ struct audio_host {
     const struct clock *clock;
     struct loop *loop;
     const char *media_dir; /* where file endpoints live; nullptr: none configured */
+    bool realtime;         /* threads of devices ask the system for real-time scheduling */
     bool inline_io;        /* tests on virtual time: files are read and written inside read/write, without a thread */
 };
 
