@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "api/serve.h"
+#include "app/driver_choice.h"
 #include "app/identity.h"
 #include "app/peering.h"
 #include "app/site.h"
@@ -28,7 +29,7 @@ struct app {
     struct peering peering;
     struct roster roster; /* the other peers of the site */
     struct audio_host host;
-    const char *drivers[8];
+    const char *drivers[DRIVER_CHOICE_MAX + 1];
     struct store *store;
     struct codec *codec;
     struct engine *engine;
@@ -81,18 +82,6 @@ static enum err open_store(struct app *app, const struct config *config, struct 
     return e;
 }
 
-static enum err select_drivers(struct app *app, const char *wanted, struct err_info *reterr) {
-    size_t n = 0;
-    for (size_t i = 0; audio_drivers[i]; i++)
-        if (strcmp(wanted, "auto") == 0 || strcmp(wanted, audio_drivers[i]->name) == 0)
-            if (n + 1 < sizeof app->drivers / sizeof *app->drivers)
-                app->drivers[n++] = audio_drivers[i]->name;
-    if (n == 0 && strcmp(wanted, "none") != 0)
-        return err_set_at(reterr, ERR_INVALID, "audio.driver",
-                          "there is no audio driver '%s' in this build: use auto, none, file, tone or null", wanted);
-    return ERR_OK;
-}
-
 static enum err open_sound(struct app *app, const struct config *config, struct err_info *reterr) {
     struct loop *loop = loop_uv_loop(app->loop);
     app->host = (struct audio_host){.log = {app->log.sink, "audio"},
@@ -100,7 +89,7 @@ static enum err open_sound(struct app *app, const struct config *config, struct 
                                     .loop = loop,
                                     .media_dir = config->media_dir,
                                     .realtime = config->audio.realtime};
-    enum err e = select_drivers(app, config->audio.driver, reterr);
+    enum err e = driver_choice(config->audio.driver, audio_drivers, driver_choice_has_pipewire(), app->drivers, reterr);
     if (e == ERR_OK)
         e = roc_codec_create((struct log){app->log.sink, "roc"}, &app->codec, reterr);
     if (e != ERR_OK)

@@ -164,9 +164,13 @@ const struct config_field CONFIG_SCHEMA[CONFIG_N_KEYS] = {
                              .type = CONFIG_TYPE_STRING,
                              MEMBER(audio.driver),
                              .min = 1,
-                             .max = 32,
+                             .max = 127,
                              .fixed = "auto",
-                             .summary = "The driver that brings sound devices; `auto` takes what the system has.",
+                             .summary =
+                                 "The drivers that make endpoints, with commas between them: `pipewire`, `alsa`, "
+                                 "`file`, `tone`, `null`. `auto` stands for all of them, but takes `alsa` only where "
+                                 "no PipeWire has a socket when rocd starts, or this build has no driver for it. "
+                                 "`none` means none at all.",
                              .example = "auto"},
     [CONFIG_AUDIO_THREADS] = {.key = "audio.threads",
                               .type = CONFIG_TYPE_UINT,
