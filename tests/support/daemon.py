@@ -67,7 +67,8 @@ class Daemon:
         env = {k: v for k, v in os.environ.items() if k not in ('NOTIFY_SOCKET', 'STATE_DIRECTORY', 'RUNTIME_DIRECTORY',
                                                                 'JOURNAL_STREAM', 'INVOCATION_ID')}
         env |= {'HOME': str(self.directory), 'XDG_STATE_HOME': str(self.directory / 'xdg-state'),
-                'XDG_DATA_HOME': str(self.directory / 'xdg-data'), 'XDG_RUNTIME_DIR': str(self.directory)}
+                'XDG_DATA_HOME': str(self.directory / 'xdg-data'), 'XDG_RUNTIME_DIR': str(self.directory),
+                'ALSA_CONFIG_PATH': os.devnull}  # no sound cards, whatever the machine has
         env.setdefault('ASAN_OPTIONS', 'detect_leaks=1:abort_on_error=0:exitcode=99')
         env.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1:halt_on_error=1:exitcode=99')
         env.setdefault('TSAN_OPTIONS', 'halt_on_error=1:exitcode=99')
