@@ -59,9 +59,9 @@ static inline size_t list_count(const struct list *list) {
 
 /* The body must not remove any element. */
 #define list_for_each(var, list, member) \
-    for (typeof(var) var##_it = container_of((list)->head.next, typeof(*var), member); \
-         &var##_it->member != &(list)->head && ((var) = var##_it, true); \
-         var##_it = container_of(var##_it->member.next, typeof(*var), member))
+    for (struct list_link *var##_l = (list)->head.next; \
+         var##_l != &(list)->head && ((var) = container_of(var##_l, typeof(*var), member), true); \
+         var##_l = var##_l->next)
 
 /* The body may remove (and free) the current element, no other. */
 #define list_for_each_safe(var, list, member) \
