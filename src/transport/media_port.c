@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "os/thread.h"
 #include "os/udp.h"
 #include "transport/media_port_priv.h"
@@ -260,7 +261,7 @@ enum err media_port_open(const struct media_port_config *config, struct media_po
     enum err err = parse_address(config, &address, reterr);
     if (err != ERR_OK)
         return err;
-    struct media_port *port = aligned_alloc(alignof(struct media_port), sizeof *port);
+    struct media_port *port = alloc_aligned(struct media_port);
     struct media_record *records = calloc(OS_UDP_BATCH, sizeof *records);
     if (!port || !records) {
         free(port);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/list.h"
 #include "base/ring.h"
 #include "transport/path.h"
@@ -95,9 +96,7 @@ static const struct path_ops memory_ops = {
 };
 
 enum err path_memory_open(struct path **ret_sender, struct path **ret_receiver, struct err_info *reterr) {
-    struct path_memory *memory = aligned_alloc(alignof(struct path_memory), sizeof *memory);
-    if (memory)
-        *memory = (struct path_memory){};
+    struct path_memory *memory = alloc_aligned(struct path_memory);
     if (!memory || !ring_init(&memory->forward, 1, FORWARD_BYTES) || !ring_init(&memory->backward, 1, BACKWARD_BYTES)) {
         if (memory)
             ring_finish(&memory->forward);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/list.h"
 #include "transport/media_port_priv.h"
 #include "transport/path_batch.h"
@@ -178,7 +179,7 @@ enum err path_sealed_open(const struct path_sealed_config *config, struct path *
         media_port_release_link(config->port, config->own_link);
         return err_set(reterr, ERR_INVALID, "the media port cannot send to %s; bind it to :: for IPv4 and IPv6", text);
     }
-    struct path_sealed *sealed = aligned_alloc(alignof(struct path_sealed), sizeof *sealed);
+    struct path_sealed *sealed = alloc_aligned(struct path_sealed);
     if (sealed)
         *sealed = (struct path_sealed){.path.ops = &sealed_ops, .port = config->port, .sending = config->sending};
     if (!sealed || !media_inbox_init(&sealed->inbox, config->own_link,

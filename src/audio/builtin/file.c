@@ -10,6 +10,7 @@
 #include "audio/builtin/builtin.h"
 #include "audio/builtin/file_name.h"
 #include "audio/spec.h"
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/ring.h"
@@ -342,7 +343,7 @@ static enum err file_open(struct audio_driver_state *, const struct audio_host *
                           const struct audio_endpoint *endpoint, struct audio_stream **ret, struct err_info *reterr) {
     const struct endpoint_spec *spec = endpoint->spec;
     struct err_info info = {};
-    struct file *f = calloc(1, sizeof *f);
+    struct file *f = alloc_aligned(struct file);
     if (!f)
         return err_set(reterr, ERR_NO_MEMORY, "no memory for a file endpoint");
     f->stream = (struct audio_stream){.ops = &FILE_OPS, .clock = AUDIO_CLOCK_TICKED};

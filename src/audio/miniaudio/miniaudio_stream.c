@@ -6,6 +6,7 @@
 
 #include "audio/miniaudio/miniaudio_priv.h"
 #include "audio/spec.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "os/thread.h"
 
@@ -265,7 +266,7 @@ enum err miniaudio_stream_open(const struct backend *backend, const struct audio
     if (!backend_parse(backend, spec->device.system_name, &direction, &is_default, &id))
         return err_set(reterr, ERR_NOT_FOUND, "'%s' is no name of a device of %s", spec->device.system_name,
                        backend->title);
-    struct miniaudio_stream *s = calloc(1, sizeof *s);
+    struct miniaudio_stream *s = alloc_aligned(struct miniaudio_stream);
     if (!s || !callback_rt_init(&s->rt, direction, audio_spec_format(spec))) {
         free(s);
         return err_set(reterr, ERR_NO_MEMORY, "no memory for a stream of %s", backend->title);

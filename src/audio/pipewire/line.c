@@ -7,6 +7,7 @@
 #include <spa/param/audio/type-info.h>
 
 #include "audio/pipewire/pipewire_priv.h"
+#include "base/alloc.h"
 
 /*
  * One pw_stream that is wished for. It is made anew whenever the server returns; the ring and the counters stay, so that
@@ -205,7 +206,7 @@ void line_fail(struct line *line, const struct err_info *failure) {
 
 struct line *line_create(struct pipewire *pw, enum line_kind kind, enum audio_direction direction,
                          struct audio_format format) {
-    struct line *line = calloc(1, sizeof *line);
+    struct line *line = alloc_aligned(struct line);
     if (!line || !device_rt_init(&line->rt, direction, format)) {
         free(line);
         return nullptr;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 /*
  * One roc_context: memory pools and the map of encodings. Its two threads idle, since no libroc socket is ever opened.
  *
@@ -216,7 +218,7 @@ enum err roc_codec_create(struct log log, struct codec **ret, struct err_info *r
     if (version.major != ROC_VERSION_MAJOR || version.minor != ROC_VERSION_MINOR)
         return err_set(reterr, ERR_UNSUPPORTED, "libroc %u.%u is loaded, but rocd was built for %d.%d; rebuild it",
                        version.major, version.minor, ROC_VERSION_MAJOR, ROC_VERSION_MINOR);
-    struct roc_codec *codec = calloc(1, sizeof *codec);
+    struct roc_codec *codec = alloc_aligned(struct roc_codec);
     if (!codec || !ring_init(&codec->lines, sizeof(struct log_line), LOG_LINES)) {
         free(codec);
         return err_set(reterr, ERR_NO_MEMORY, "no memory for the codec");
