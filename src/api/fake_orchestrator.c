@@ -191,9 +191,11 @@ const struct remote_peer *orchestrator_remote_peer(const struct orchestrator *fa
     return nullptr;
 }
 
-const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *fake, const char *uid) {
+const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *fake, const char *peer_uid,
+                                                           const char *uid) {
     for (size_t i = 0; i < fake->n_remote_endpoints; i++)
-        if (strcmp(fake->remote_endpoints[i].object.uid, uid) == 0)
+        if (strcmp(fake->remote_endpoints[i].object.peer->uid, peer_uid) == 0 &&
+            strcmp(fake->remote_endpoints[i].object.uid, uid) == 0)
             return &fake->remote_endpoints[i];
     return nullptr;
 }

@@ -217,8 +217,9 @@ const struct remote_peer *orchestrator_remote_peer(const struct orchestrator *o,
     return remote_peer(o->registry.remote, uid);
 }
 
-const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *o, const char *uid) {
-    return remote_endpoint(o->registry.remote, uid);
+const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *o, const char *peer_uid,
+                                                           const char *uid) {
+    return remote_endpoint(o->registry.remote, peer_uid, uid);
 }
 
 const struct remote_stream *orchestrator_remote_stream(const struct orchestrator *o, const char *uid) {

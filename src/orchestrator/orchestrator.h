@@ -138,7 +138,8 @@ bool orchestrator_show_driver(const struct orchestrator *orchestrator, size_t in
 struct links *orchestrator_links(const struct orchestrator *orchestrator);
 /* nullptr: no such object */
 const struct remote_peer *orchestrator_remote_peer(const struct orchestrator *orchestrator, const char *uid);
-const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *orchestrator, const char *uid);
+const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *orchestrator,
+                                                           const char *peer_uid, const char *uid);
 const struct remote_stream *orchestrator_remote_stream(const struct orchestrator *orchestrator, const char *uid);
 /* In no particular order; previous = nullptr gives the first, nullptr is the end. */
 const struct remote_peer *orchestrator_next_remote_peer(const struct orchestrator *orchestrator,

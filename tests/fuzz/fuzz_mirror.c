@@ -46,14 +46,21 @@ static void check_object(const struct remote *remote, const struct remote_object
 }
 
 static void check(const struct remote *remote) {
-    size_t n_endpoints = 0, n_streams = 0, n_told = 0;
+    size_t n_endpoints = 0, n_shown = 0, n_told = 0;
     for (const struct remote_endpoint *e = nullptr; (e = remote_next_endpoint(remote, e)); n_endpoints++) {
         check_object(remote, &e->object, &endpoint_schema);
-        FUZZ_CHECK(remote_endpoint(remote, e->object.uid) == e);
+        FUZZ_CHECK(remote_endpoint(remote, e->object.peer->uid, e->object.uid) == e);
     }
-    for (const struct remote_stream *s = nullptr; (s = remote_next_stream(remote, s)); n_streams++) {
-        check_object(remote, &s->object, &stream_schema);
+    for (const struct remote_stream *s = nullptr; (s = remote_next_stream(remote, s)); n_shown++)
         FUZZ_CHECK(remote_stream(remote, s->object.uid) == s);
+    const struct remote_stream *s;
+    size_t n_streams = 0;
+    list_for_each(s, &remote->streams, object.link) {
+        n_streams++;
+        n_shown -= s->is_shown;
+        check_object(remote, &s->object, &stream_schema);
+        const struct remote_stream *shown = remote_stream(remote, s->object.uid);
+        FUZZ_CHECK(shown && s->is_shown == (shown == s) && shown->object.order <= s->object.order);
         const char *owner = *s->destination_peer_uid ? s->destination_peer_uid : s->source_peer_uid;
         FUZZ_CHECK(strcmp(owner, s->object.peer->uid) == 0);
     }
@@ -62,7 +69,7 @@ static void check(const struct remote *remote) {
         FUZZ_CHECK(strcmp(p->info.peer_uid, p->uid) == 0 && !p->info.self && p->info.state == PEER_STATE_PENDING);
         n_told += p->n_endpoints + p->n_streams;
     }
-    FUZZ_CHECK(n_told == n_endpoints + n_streams);
+    FUZZ_CHECK(n_told == n_endpoints + n_streams && n_shown == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

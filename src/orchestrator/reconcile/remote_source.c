@@ -447,7 +447,7 @@ void remote_source_peer_changed(struct reconcile *r, const char *peer_uid) {
 
 /* A source that has ended plays again when it was written, but not each time its status changes. */
 void remote_source_endpoint_changed(struct reconcile *r, const char *peer_uid, const char *endpoint_uid) {
-    const struct remote_endpoint *endpoint = remote_endpoint(r->registry->remote, endpoint_uid);
+    const struct remote_endpoint *endpoint = remote_endpoint(r->registry->remote, peer_uid, endpoint_uid);
     int64_t generation = endpoint ? endpoint->object.generation : 0;
     bool works = endpoint && endpoint->state == ENDPOINT_STATE_AVAILABLE;
     struct run *run;

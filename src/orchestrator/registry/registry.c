@@ -195,6 +195,8 @@ enum err registry_set_stream(struct registry *registry, const char *uid, int64_t
     entry->sides = sides;
     if (registry->is_loaded)
         registry->listener->stream_changed(registry->listener_arg, uid);
+    if (type == EVENT_STREAM_ADDED)
+        remote_stream_is_ours(registry->remote, uid);
     registry_announce_stream(registry, entry, type);
     return ERR_OK;
 }
@@ -207,6 +209,7 @@ void registry_drop_stream(struct registry *registry, struct stream_entry *entry)
     registry->n_streams--;
     registry->listener->stream_changed(registry->listener_arg, entry->object.uid);
     announce_removed(registry, EVENT_STREAM_REMOVED, entry->object.uid, "/streams/");
+    remote_stream_was_ours(registry->remote, entry->object.uid);
 }
 
 /* ---- from the store ---- */

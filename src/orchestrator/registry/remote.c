@@ -370,6 +370,7 @@ struct remote *remote_create(struct registry *registry, struct links *links, con
 void remote_destroy(struct remote *remote) {
     if (!remote)
         return;
+    remote_objects_finish(remote);
     struct remote_peer *peer;
     list_for_each_safe(peer, &remote->peers, link) {
         stop_asking(peer);
@@ -377,7 +378,6 @@ void remote_destroy(struct remote *remote) {
         free(peer);
     }
     map_finish(&remote->peers_by_uid);
-    remote_objects_finish(remote);
     free(remote);
 }
 
@@ -387,12 +387,13 @@ const struct remote_peer *remote_peer(const struct remote *remote, const char *u
     return remote ? map_get(&remote->peers_by_uid, uid) : nullptr;
 }
 
-const struct remote_endpoint *remote_endpoint(const struct remote *remote, const char *uid) {
-    return remote ? map_get(&remote->endpoints_by_uid, uid) : nullptr;
+const struct remote_endpoint *remote_endpoint(const struct remote *remote, const char *peer_uid, const char *uid) {
+    const struct remote_peer *peer = remote_peer(remote, peer_uid);
+    return peer ? map_get(&peer->endpoints_by_uid, uid) : nullptr;
 }
 
 const struct remote_stream *remote_stream(const struct remote *remote, const char *uid) {
-    return remote ? map_get(&remote->streams_by_uid, uid) : nullptr;
+    return remote ? map_get(&remote->shown_streams, uid) : nullptr;
 }
 
 /* The list's links are not const behind a const mirror either. */
@@ -414,7 +415,11 @@ const struct remote_endpoint *remote_next_endpoint(const struct remote *remote,
 }
 
 const struct remote_stream *remote_next_stream(const struct remote *remote, const struct remote_stream *previous) {
-    struct list_link *next =
-        remote ? next_link(&remote->streams, previous ? &previous->object.link : nullptr) : nullptr;
-    return next ? container_of(next, struct remote_stream, object.link) : nullptr;
+    const struct remote_stream *stream = previous;
+    do {
+        struct list_link *next =
+            remote ? next_link(&remote->streams, stream ? &stream->object.link : nullptr) : nullptr;
+        stream = next ? container_of(next, struct remote_stream, object.link) : nullptr;
+    } while (stream && !stream->is_shown);
+    return stream;
 }

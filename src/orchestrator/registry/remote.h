@@ -4,6 +4,7 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/map.h"
 #include "model_gen.h"
 
 /*
@@ -13,8 +14,9 @@
  * become events of the local log that carry the uid of that peer.
  *
  * A listed peer may lie. It is believed only about what is its own: endpoints that name it as their peer, streams whose
- * owner it is, and no uid that is taken here or by another peer. Objects are decoded, checked, and kept as JSON written
- * anew; nothing of the bytes received is passed on.
+ * owner it is. So objects are kept by peer and uid, and an endpoint is named by both. A stream is named by its uid alone:
+ * of several that have one, ours is shown, else the one that was heard of first, and the others wait, hidden, until it goes.
+ * Objects are decoded, checked, and kept as JSON written anew; nothing of the bytes received is passed on.
  *
  * The objects of a peer that is offline stay, as it was last seen. Nothing is kept over a restart: a peer that has not been
  * seen since is pending.
@@ -35,6 +37,7 @@ struct remote_object {
     int64_t generation;
     char *json; /* owned; as the API shows it */
     size_t json_len;
+    uint64_t order;        // Private state: grows with each new object
     bool is_seen;          // Private state: named by the snapshot that is being read
     struct list_link link; // Private state
 };
@@ -52,24 +55,26 @@ struct remote_stream {
     struct remote_object object;                          /* first member */
     char source_uid[UID_SIZE], source_peer_uid[UID_SIZE]; /* of the endpoint; "": external */
     char destination_uid[UID_SIZE], destination_peer_uid[UID_SIZE];
+    bool is_shown; // Private state
 };
 
 /* A member of the roster. All of them are there from the start to the end. */
 struct remote_peer {
     char uid[UID_SIZE];
-    bool is_up;       /* its link is */
-    bool was_seen;    /* since this instance started: `info` is what it said */
-    uint64_t epoch;   /* of its present run, 0: not known */
-    bool is_in_step;  /* its objects are those it has now */
-    struct peer info; /* with the view from here: state, since, role, reason … */
-    size_t n_endpoints, n_streams;
+    bool is_up;                    /* its link is */
+    bool was_seen;                 /* since this instance started: `info` is what it said */
+    uint64_t epoch;                /* of its present run, 0: not known */
+    bool is_in_step;               /* its objects are those it has now */
+    struct peer info;              /* with the view from here: state, since, role, reason … */
+    size_t n_endpoints, n_streams; /* hidden ones included */
 
     // Private state
     struct remote *remote;
     const struct roster_member *member; /* borrowed */
     struct list_link link;
-    struct links_call *call;   /* of the state, then of the events; nullptr: none under way */
-    struct links_call *meters; /* events of its meters */
+    struct map endpoints_by_uid, streams_by_uid; // struct remote_object
+    struct links_call *call;                     /* of the state, then of the events; nullptr: none under way */
+    struct links_call *meters;                   /* events of its meters */
     char cursor[65];
     unsigned attempts;  /* that failed in a row */
     int64_t in_step_ns; /* since when */
@@ -87,10 +92,14 @@ struct remote *remote_create(struct registry *registry, struct links *links, con
 void remote_destroy(struct remote *remote);
 /* Meters of other peers come while somebody watches. */
 void remote_watch_meters(struct remote *remote, bool watched);
+/* A stream of our own has this uid now, or has it no more. */
+void remote_stream_is_ours(struct remote *remote, const char *uid);
+void remote_stream_was_ours(struct remote *remote, const char *uid);
 
 /* All of these take nullptr for `remote`: a site of one. nullptr: no such thing. */
 const struct remote_peer *remote_peer(const struct remote *remote, const char *uid);
-const struct remote_endpoint *remote_endpoint(const struct remote *remote, const char *uid);
+const struct remote_endpoint *remote_endpoint(const struct remote *remote, const char *peer_uid, const char *uid);
+/* Hidden ones are not told of, neither here nor below. */
 const struct remote_stream *remote_stream(const struct remote *remote, const char *uid);
 /* In no particular order; previous = nullptr gives the first. */
 const struct remote_peer *remote_next_peer(const struct remote *remote, const struct remote_peer *previous);

@@ -26,8 +26,8 @@ static const struct thing_info {
     [THING_STREAM] = {"stream", LIMIT_STREAMS, EVENT_STREAM_ADDED, EVENT_STREAM_UPDATED, EVENT_STREAM_REMOVED},
 };
 
-static struct map *map_of(struct remote *remote, enum thing thing) {
-    return thing == THING_ENDPOINT ? &remote->endpoints_by_uid : &remote->streams_by_uid;
+static struct map *map_of(struct remote_peer *peer, enum thing thing) {
+    return thing == THING_ENDPOINT ? &peer->endpoints_by_uid : &peer->streams_by_uid;
 }
 
 static struct list *list_of(struct remote *remote, enum thing thing) {
@@ -61,12 +61,12 @@ static void object_free(struct remote_object *object) {
     free(object);
 }
 
-static void object_remove(struct remote_object *object, enum thing thing) {
-    struct remote_peer *peer = object->peer;
-    map_remove(map_of(peer->remote, thing), object->uid);
-    list_remove(&object->link);
-    --*count_of(peer, thing);
-    tell_listener(peer, thing, object->uid);
+static void announce(const struct remote_object *object, enum event_type type) {
+    append_event(object->peer, type, object->uid, object->json, object->json_len);
+}
+
+static void announce_removed(const struct remote_object *object, enum thing thing) {
+    const struct remote_peer *peer = object->peer;
     struct removed removed = {};
     if (thing == THING_ENDPOINT)
         snprintf(removed.uri, sizeof removed.uri, "/peers/%s/endpoints/%s", peer->uid, object->uid);
@@ -78,24 +78,86 @@ static void object_remove(struct remote_object *object, enum thing thing) {
     if (schema_encode_text(&removed_schema, &removed, &json, &len, nullptr) != ERR_OK)
         json = nullptr;
     events_append_take(peer->remote->registry->events, THINGS[thing].removed, peer->uid, object->uid, json, len);
+}
+
+/* ---- streams of one uid ---- */
+
+/* Shown, if no other is. ERR_FORBIDDEN: another is, and this one waits; ERR_NO_MEMORY: so it does. */
+static enum err stream_show(struct remote_stream *stream, struct err_info *reterr) {
+    const char *uid = stream->object.uid;
+    struct remote *remote = stream->object.peer->remote;
+    const struct remote_stream *shown = map_get(&remote->shown_streams, uid);
+    if (registry_stream(remote->registry, uid))
+        return err_set(reterr, ERR_FORBIDDEN, "it claims the uid of stream %s, which belongs to this peer", uid);
+    if (shown)
+        return err_set(reterr, ERR_FORBIDDEN,
+                       "it claims the uid of stream %s, of which peer %s told first: that one is shown until it goes",
+                       uid, shown->object.peer->uid);
+    if (!map_put(&remote->shown_streams, uid, stream))
+        return err_set(reterr, ERR_NO_MEMORY, "no memory for stream %s", uid);
+    stream->is_shown = true;
+    announce(&stream->object, EVENT_STREAM_ADDED);
+    return ERR_OK;
+}
+
+static void stream_hide(struct remote_stream *stream) {
+    struct remote_object *object = &stream->object;
+    map_remove(&object->peer->remote->shown_streams, object->uid);
+    stream->is_shown = false;
+    announce_removed(object, THING_STREAM);
+}
+
+/* Nobody's is shown any more: the turn of the one that was heard of next. */
+static void show_next_of(struct remote *remote, const char *uid) {
+    struct remote_stream *next = nullptr, *stream;
+    const struct remote_peer *peer;
+    list_for_each(peer, &remote->peers, link) {
+        stream = map_get(&peer->streams_by_uid, uid);
+        if (stream && (!next || stream->object.order < next->object.order))
+            next = stream;
+    }
+    struct err_info info = {};
+    if (next && stream_show(next, &info) != ERR_OK)
+        remote_complain(next->object.peer, THINGS[THING_STREAM].name, &info);
+}
+
+void remote_stream_is_ours(struct remote *remote, const char *uid) {
+    struct remote_stream *stream = remote ? map_get(&remote->shown_streams, uid) : nullptr;
+    if (stream)
+        stream_hide(stream);
+}
+
+void remote_stream_was_ours(struct remote *remote, const char *uid) {
+    if (remote)
+        show_next_of(remote, uid);
+}
+
+/* ---- objects of a peer ---- */
+
+static void object_remove(struct remote_object *object, enum thing thing) {
+    struct remote_peer *peer = object->peer;
+    struct remote_stream *stream = thing == THING_STREAM ? (struct remote_stream *)object : nullptr;
+    bool was_hidden = stream && !stream->is_shown;
+    map_remove(map_of(peer, thing), object->uid);
+    list_remove(&object->link);
+    --*count_of(peer, thing);
+    tell_listener(peer, thing, object->uid);
+    if (stream && !was_hidden) {
+        stream_hide(stream);
+        show_next_of(peer->remote, object->uid);
+    } else if (!stream) {
+        announce_removed(object, thing);
+    }
     object_free(object);
 }
 
-/* May this peer claim the uid? *ret_object is what is known under it, nullptr: nothing. */
-static enum err check_claim(struct remote_peer *peer, enum thing thing, const char *uid,
-                            struct remote_object **ret_object, struct err_info *reterr) {
-    struct remote *remote = peer->remote;
-    const struct registry *registry = remote->registry;
-    const char *name = THINGS[thing].name;
-    bool is_ours = thing == THING_ENDPOINT ? registry_endpoint(registry, uid) != nullptr
-                                           : registry_stream(registry, uid) != nullptr;
-    struct remote_object *object = map_get(map_of(remote, thing), uid);
-    if (is_ours)
-        return err_set(reterr, ERR_FORBIDDEN, "it claims a uid that belongs to %s of this peer", name);
-    if (object && object->peer != peer)
-        return err_set(reterr, ERR_FORBIDDEN, "it claims a uid that belongs to %s of peer %s", name, object->peer->uid);
+/* What the peer has under this uid already, nullptr: nothing, and there is room for it. */
+static enum err find_present(struct remote_peer *peer, enum thing thing, const char *uid,
+                             struct remote_object **ret_object, struct err_info *reterr) {
+    struct remote_object *object = map_get(map_of(peer, thing), uid);
     if (!object && *count_of(peer, thing) >= THINGS[thing].max)
-        return err_set(reterr, ERR_LIMIT, "it has more than %zu %ss, and no more are taken", THINGS[thing].max, name);
+        return err_set(reterr, ERR_LIMIT, "it has more than %zu %ss, and no more are taken", THINGS[thing].max,
+                       THINGS[thing].name);
     *ret_object = object;
     return ERR_OK;
 }
@@ -117,12 +179,13 @@ static enum err object_put(struct remote_peer *peer, enum thing thing, struct re
     struct remote_object *object = present;
     if (!object) {
         object = calloc(1, size);
-        if (!object || !map_put(map_of(peer->remote, thing), uid, object)) {
+        if (!object || !map_put(map_of(peer, thing), uid, object)) {
             free(object);
             return err_set(reterr, ERR_NO_MEMORY, "no memory for %s %s", THINGS[thing].name, uid);
         }
         snprintf(object->uid, sizeof object->uid, "%s", uid);
         object->peer = peer;
+        object->order = ++peer->remote->last_order;
         list_append(list_of(peer->remote, thing), &object->link);
         ++*count_of(peer, thing);
     }
@@ -133,12 +196,6 @@ static enum err object_put(struct remote_peer *peer, enum thing thing, struct re
     object->is_seen = true;
     *ret = object;
     return ERR_OK;
-}
-
-static void object_changed(struct remote_object *object, enum thing thing, bool is_new) {
-    tell_listener(object->peer, thing, object->uid);
-    append_event(object->peer, is_new ? THINGS[thing].added : THINGS[thing].updated, object->uid, object->json,
-                 object->json_len);
 }
 
 static enum err take_endpoint(struct remote_peer *peer, yyjson_val *value, struct err_info *reterr) {
@@ -152,7 +209,7 @@ static enum err take_endpoint(struct remote_peer *peer, yyjson_val *value, struc
         return err_set(reterr, ERR_FORBIDDEN, "it tells of endpoint %s, which it says is that of peer %s",
                        shown->endpoint_uid, shown->peer_uid);
     struct remote_object *object = nullptr;
-    err = check_claim(peer, THING_ENDPOINT, shown->endpoint_uid, &object, reterr);
+    err = find_present(peer, THING_ENDPOINT, shown->endpoint_uid, &object, reterr);
     if (err)
         return err;
     snprintf(shown->endpoint_uri, sizeof shown->endpoint_uri, "/peers/%s/endpoints/%s", peer->uid, shown->endpoint_uid);
@@ -167,7 +224,8 @@ static enum err take_endpoint(struct remote_peer *peer, yyjson_val *value, struc
     endpoint->state = shown->status.state;
     memcpy(endpoint->reason, shown->status.reason, sizeof endpoint->reason);
     memcpy(endpoint->display_name, shown->spec.display_name, sizeof endpoint->display_name);
-    object_changed(object, THING_ENDPOINT, is_new);
+    tell_listener(peer, THING_ENDPOINT, object->uid);
+    announce(object, is_new ? EVENT_ENDPOINT_ADDED : EVENT_ENDPOINT_UPDATED);
     return ERR_OK;
 }
 
@@ -205,7 +263,7 @@ static enum err take_stream(struct remote_peer *peer, yyjson_val *value, struct 
         return err_set(reterr, ERR_FORBIDDEN, "it tells of stream %s, which belongs to %s%s", shown->stream_uid,
                        *owner ? "peer " : "nobody", owner);
     struct remote_object *object = nullptr;
-    err = check_claim(peer, THING_STREAM, shown->stream_uid, &object, reterr);
+    err = find_present(peer, THING_STREAM, shown->stream_uid, &object, reterr);
     if (err)
         return err;
     snprintf(shown->stream_uri, sizeof shown->stream_uri, "/streams/%s", shown->stream_uid);
@@ -219,8 +277,13 @@ static enum err take_stream(struct remote_peer *peer, yyjson_val *value, struct 
     memcpy(stream->source_peer_uid, sides.source_peer_uid, UID_SIZE);
     memcpy(stream->destination_uid, sides.destination_uid, UID_SIZE);
     memcpy(stream->destination_peer_uid, sides.destination_peer_uid, UID_SIZE);
-    object_changed(object, THING_STREAM, is_new);
-    return ERR_OK;
+    if (stream->is_shown)
+        announce(object, EVENT_STREAM_UPDATED);
+    else
+        err = stream_show(stream, is_new ? reterr : nullptr);
+    if (err == ERR_NO_MEMORY)
+        object_remove(object, THING_STREAM);
+    return is_new || err == ERR_NO_MEMORY ? err : ERR_OK; /* said once */
 }
 
 static enum err take_peer(struct remote_peer *peer, yyjson_val *value, struct err_info *reterr) {
@@ -327,10 +390,7 @@ static enum err take_removed(struct remote_peer *peer, enum thing thing, yyjson_
     enum err err = schema_decode(&removed_schema, value, SCHEMA_IGNORE_UNKNOWN, &removed, nullptr, reterr);
     if (err)
         return err;
-    struct remote_object *object = map_get(map_of(peer->remote, thing), removed.uid);
-    if (object && object->peer != peer)
-        return err_set(reterr, ERR_FORBIDDEN, "it says that %s %s is gone, which belongs to peer %s",
-                       THINGS[thing].name, removed.uid, object->peer->uid);
+    struct remote_object *object = map_get(map_of(peer, thing), removed.uid);
     if (object) /* if not, it was one that was not taken */
         object_remove(object, thing);
     return ERR_OK;
@@ -381,13 +441,10 @@ void remote_take_meter(struct remote_peer *peer, const struct links_event *event
         remote_complain(peer, event->name, &info);
         return;
     }
-    struct remote *remote = peer->remote;
-    struct remote_object *object = map_get(&remote->endpoints_by_uid, meter.uid);
-    bool is_stream = !object;
-    if (!object)
-        object = map_get(&remote->streams_by_uid, meter.uid);
-    if (!object || object->peer != peer)
-        return; /* not known (yet), or not its own */
+    const struct remote_stream *stream = map_get(&peer->streams_by_uid, meter.uid);
+    bool is_stream = stream && stream->is_shown;
+    if (!is_stream && !map_get(&peer->endpoints_by_uid, meter.uid))
+        return; /* not known (yet), hidden, or not its own */
     if (is_stream)
         snprintf(meter.uri, sizeof meter.uri, "/streams/%s", meter.uid);
     else
@@ -395,7 +452,7 @@ void remote_take_meter(struct remote_peer *peer, const struct links_event *event
     char *json = nullptr;
     size_t len = 0;
     if (schema_encode_text(&meter_schema, &meter, &json, &len, nullptr) == ERR_OK)
-        events_append_take(remote->registry->events, EVENT_METER, peer->uid, meter.uid, json, len);
+        events_append_take(peer->remote->registry->events, EVENT_METER, peer->uid, meter.uid, json, len);
 }
 
 void remote_objects_finish(struct remote *remote) {
@@ -405,6 +462,10 @@ void remote_objects_finish(struct remote *remote) {
             list_remove(&object->link);
             object_free(object);
         }
-        map_finish(map_of(remote, thing));
+        struct remote_peer *peer;
+        list_for_each(peer, &remote->peers, link) {
+            map_finish(map_of(peer, thing));
+        }
     }
+    map_finish(&remote->shown_streams);
 }

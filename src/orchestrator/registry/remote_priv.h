@@ -2,7 +2,6 @@
 #pragma once
 
 #include "base/log.h"
-#include "base/map.h"
 #include "orchestrator/registry/registry.h"
 #include "signaling/links.h"
 
@@ -14,13 +13,14 @@
 struct remote {
     struct log log;
     struct registry *registry;
-    struct links *links;     /* borrowed; nullptr: none */
-    struct map peers_by_uid; // struct remote_peer
-    struct list peers;       // struct remote_peer::link, owned
-    struct map endpoints_by_uid, streams_by_uid;
-    struct list endpoints; // struct remote_endpoint::object.link, owned
-    struct list streams;   // struct remote_stream::object.link, owned
-    bool watched;          /* meters are */
+    struct links *links;      /* borrowed; nullptr: none */
+    struct map peers_by_uid;  // struct remote_peer
+    struct list peers;        // struct remote_peer::link, owned
+    struct map shown_streams; // struct remote_stream
+    struct list endpoints;    // struct remote_endpoint::object.link, owned
+    struct list streams;      // struct remote_stream::object.link, owned
+    uint64_t last_order;
+    bool watched; /* meters are */
 };
 
 /* One line of the log in ten seconds for each peer. */

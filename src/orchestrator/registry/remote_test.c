@@ -220,7 +220,7 @@ static void a_link_that_comes_up_is_followed(void **arg) {
                               stream(f, STREAM, AT(KITCHEN, MIC), "rtp://192.0.2.9:1")));
     assert_string_equal(events_after(f, 1), "peer_updated 01@01, endpoint_added 01@01, stream_added 01@01");
     assert_string_equal(shown(f, KITCHEN).spec.name, "Kitchen");
-    const struct remote_endpoint *mic = orchestrator_remote_endpoint(f->world.orchestrator, MIC);
+    const struct remote_endpoint *mic = orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC);
     assert_non_null(mic);
     assert_string_equal(mic->display_name, "Mic");
     assert_int_equal(mic->object.generation, 4);
@@ -243,7 +243,7 @@ static void a_link_that_comes_up_is_followed(void **arg) {
     fake_links_event(call, "of_a_later_version", "{}");
     assert_string_equal(events_after(f, before),
                         "endpoint_updated 01@01, endpoint_added 02@01, stream_removed 01@01, peer_updated 01@01");
-    assert_string_equal(orchestrator_remote_endpoint(f->world.orchestrator, MIC)->display_name, "Michael");
+    assert_string_equal(orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC)->display_name, "Michael");
     assert_null(orchestrator_remote_stream(f->world.orchestrator, STREAM));
     assert_string_equal(shown(f, KITCHEN).spec.name, "Küche");
     assert_true(is_asked(f, KITCHEN, "/events")); /* still the same */
@@ -266,7 +266,7 @@ static void what_is_offline_stays_with_its_age(void **arg) {
     assert_non_null(strstr(kitchen.message, "does not answer"));
     assert_string_equal(kitchen.spec.name, "Kitchen");
     assert_true(kitchen.uptime_s == 0.0);
-    assert_non_null(orchestrator_remote_endpoint(f->world.orchestrator, MIC));
+    assert_non_null(orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC));
     assert_int_equal(fake_links_n_calls(f->world.peer_links), 0);
     fake_world_run_ms(&f->world, 20000);
     link_down(f, KITCHEN); /* another try that failed is no news */
@@ -292,7 +292,7 @@ static void another_run_is_asked_anew(void **arg) {
     assert_int_equal(f->world.peer_links->n_cancelled, 1);
     assert_false(orchestrator_remote_peer(f->world.orchestrator, KITCHEN)->is_in_step);
     fake_links_reply(asked(f, KITCHEN, "/state"), 200, state_of(f, peer(f, KITCHEN, "Kitchen"), "", ""));
-    assert_null(orchestrator_remote_endpoint(f->world.orchestrator, MIC));
+    assert_null(orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC));
     assert_true(is_asked(f, KITCHEN, "/events"));
 }
 
@@ -325,7 +325,7 @@ static void gaps_are_healed(void **arg) {
         fake_world_run_ms(&f->world, 501);
         if (!is_asked(f, KITCHEN, "/state"))
             fail_msg("%s: not asked again", way);
-        assert_non_null(orchestrator_remote_endpoint(f->world.orchestrator, MIC)); /* stays meanwhile */
+        assert_non_null(orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC)); /* stays meanwhile */
         link_down(f, KITCHEN);
     }
 }
@@ -340,7 +340,7 @@ static void what_cannot_be_read_is_passed_over(void **arg) {
     fake_links_event(call, "endpoint_updated", "{\"endpoint_uid\":\"" MIC "\"}");
     assert_true(orchestrator_remote_peer(f->world.orchestrator, KITCHEN)->is_in_step);
     fake_links_event(call, "endpoint_updated", endpoint(f, KITCHEN, MIC, "Mike", 2));
-    assert_int_equal(orchestrator_remote_endpoint(f->world.orchestrator, MIC)->object.generation, 2);
+    assert_int_equal(orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC)->object.generation, 2);
 }
 
 static void pauses_grow_up_to_ten_seconds(void **arg) {
@@ -366,24 +366,14 @@ static void pauses_grow_up_to_ten_seconds(void **arg) {
 /* A listed peer lies: about others' objects, about ours, about who it is. */
 static void liars_are_believed_about_their_own_only(void **arg) {
     struct fixture *f = *arg;
-    char own[UID_SIZE], sink[UID_SIZE], own_stream[UID_SIZE] = "";
-    fake_put_endpoint(&f->world, "", "{\"kind\":\"tone\"}", own);
-    fake_put_endpoint(&f->world, "", "{\"kind\":\"null\"}", sink);
-    struct stream_spec spec = fake_stream_between(own, sink);
-    fake_put_stream(&f->world, "", &spec, own_stream);
     follow(
         f, OFFICE,
         state_of(f, "", endpoint(f, OFFICE, MIC, "Mic", 1), stream(f, STREAM, AT(OFFICE, MIC), "rtp://192.0.2.9:1")));
     uint64_t before = last_event(f);
-    char *lies[] = {
-        (char *)(uintptr_t)both(f, peer(f, OFFICE, "I am the office"), peer(f, OWN, "I am you")),
-        (char *)(uintptr_t)both(f, endpoint(f, OFFICE, SPEAKER, "Not mine", 1), endpoint(f, KITCHEN, MIC, "Taken", 1)),
-        (char *)(uintptr_t)both(f, stream(f, "stream-000000-000002", AT(KITCHEN, SPEAKER), AT(OFFICE, MIC)),
-                                stream(f, STREAM, AT(KITCHEN, SPEAKER), "rtp://192.0.2.9:1")),
-    };
-    struct links_call *call = follow(f, KITCHEN, state_of(f, lies[0], lies[1], lies[2]));
-    fake_links_event(call, "endpoint_updated", endpoint(f, KITCHEN, own, "Yours", 1));
-    fake_links_event(call, "stream_updated", stream(f, own_stream, AT(KITCHEN, SPEAKER), "rtp://192.0.2.9:1"));
+    const char *peers = both(f, peer(f, OFFICE, "I am the office"), peer(f, OWN, "I am you"));
+    const char *streams = stream(f, "stream-000000-000002", AT(KITCHEN, SPEAKER), AT(OFFICE, MIC));
+    struct links_call *call =
+        follow(f, KITCHEN, state_of(f, peers, endpoint(f, OFFICE, SPEAKER, "Not mine", 1), streams));
     fake_links_event(call, "stream_added",
                      stream(f, "stream-000000-000003", "/peers/self/endpoints/" SPEAKER, "rtp://192.0.2.9:1"));
     fake_links_event(call, "endpoint_removed", "{\"uri\":\"/x\",\"uid\":\"" MIC "\"}");
@@ -391,14 +381,113 @@ static void liars_are_believed_about_their_own_only(void **arg) {
     fake_links_event(call, "peer_updated", peer(f, OFFICE, "Liar"));
     assert_string_equal(events_after(f, before), "peer_updated 01@01"); /* that its link is up, and nothing else */
     assert_string_equal(shown(f, OFFICE).spec.name, OFFICE);
-    const struct remote_endpoint *mic = orchestrator_remote_endpoint(f->world.orchestrator, MIC);
-    assert_string_equal(mic->object.peer->uid, OFFICE);
-    assert_string_equal(mic->display_name, "Mic");
-    assert_null(orchestrator_remote_endpoint(f->world.orchestrator, own));
+    assert_string_equal(orchestrator_remote_endpoint(f->world.orchestrator, OFFICE, MIC)->display_name, "Mic");
+    assert_null(orchestrator_remote_endpoint(f->world.orchestrator, OFFICE, SPEAKER));
     assert_string_equal(orchestrator_remote_stream(f->world.orchestrator, STREAM)->object.peer->uid, OFFICE);
     assert_null(orchestrator_remote_stream(f->world.orchestrator, "stream-000000-000002"));
     assert_null(orchestrator_remote_stream(f->world.orchestrator, "stream-000000-000003"));
     assert_true(orchestrator_remote_peer(f->world.orchestrator, KITCHEN)->is_in_step);
+}
+
+/* Whoever says a uid first: the endpoint of the other is there all the same, and what becomes of one is nothing to the
+ * other. Ours has nothing to do with either. */
+static void endpoints_of_one_uid_are_apart(void **arg) {
+    struct fixture *f = *arg;
+    struct orchestrator *o = f->world.orchestrator;
+    char own[UID_SIZE];
+    fake_put_endpoint(&f->world, "", "{\"kind\":\"tone\",\"display_name\":\"Ours\"}", own);
+    struct links_call *liar = follow(f, KITCHEN, state_of(f, "", endpoint(f, KITCHEN, MIC, "Squatter", 1), ""));
+    struct links_call *owner = follow(f, OFFICE, state_of(f, "", endpoint(f, OFFICE, MIC, "Mic", 1), ""));
+    uint64_t before = last_event(f);
+    fake_links_event(liar, "endpoint_added", endpoint(f, KITCHEN, own, "Yours", 1));
+    assert_string_equal(orchestrator_remote_endpoint(o, KITCHEN, own)->display_name, "Yours");
+    assert_non_null(orchestrator_endpoint(o, own));
+    fake_links_event(owner, "endpoint_updated", endpoint(f, OFFICE, MIC, "Michael", 2));
+    assert_string_equal(orchestrator_remote_endpoint(o, OFFICE, MIC)->display_name, "Michael");
+    assert_string_equal(orchestrator_remote_endpoint(o, KITCHEN, MIC)->display_name, "Squatter");
+    assert_non_null(strstr(orchestrator_remote_endpoint(o, OFFICE, MIC)->object.json, AT(OFFICE, MIC)));
+    fake_links_event(liar, "endpoint_removed", "{\"uri\":\"/x\",\"uid\":\"" MIC "\"}");
+    assert_null(orchestrator_remote_endpoint(o, KITCHEN, MIC));
+    assert_non_null(orchestrator_remote_endpoint(o, OFFICE, MIC));
+    char wanted[128];
+    snprintf(wanted, sizeof wanted, "endpoint_added %s@01, endpoint_updated 01@02, endpoint_removed 01@01", own + 18);
+    assert_string_equal(events_after(f, before), wanted);
+}
+
+static size_t count_shown(const struct fixture *f) {
+    size_t n = 0;
+    for (const struct remote_stream *s = nullptr; (s = orchestrator_next_remote_stream(f->world.orchestrator, s));)
+        n++;
+    return n;
+}
+
+static const char *shown_of(const struct fixture *f, const char *uid) {
+    const struct remote_stream *stream = orchestrator_remote_stream(f->world.orchestrator, uid);
+    return stream ? stream->object.peer->uid : "";
+}
+
+/* One is shown, that of which was told first; when it goes, the other is there at once. */
+static void streams_of_one_uid_wait_for_each_other(void **arg) {
+    struct fixture *f = *arg;
+    static const char GONE[] = "{\"uri\":\"/x\",\"uid\":\"" STREAM "\"}";
+    const char *squatted = stream(f, STREAM, AT(OFFICE, MIC), AT(KITCHEN, SPEAKER));
+    const char *true_one = stream(f, STREAM, AT(KITCHEN, MIC), AT(OFFICE, SPEAKER));
+    struct links_call *liar = follow(f, KITCHEN, state_of(f, "", "", squatted));
+    uint64_t before = last_event(f);
+    struct links_call *owner = follow(f, OFFICE, state_of(f, "", "", true_one));
+    assert_string_equal(events_after(f, before), "peer_updated 02@02");
+    assert_string_equal(shown_of(f, STREAM), KITCHEN);
+    assert_int_equal(count_shown(f), 1);
+
+    before = last_event(f);
+    fake_links_event(liar, "stream_removed", GONE);
+    assert_string_equal(events_after(f, before), "stream_removed 01@01, stream_added 01@02");
+    assert_string_equal(shown_of(f, STREAM), OFFICE);
+    assert_int_equal(count_shown(f), 1);
+
+    /* From now on the liar comes too late, in news and in snapshots. */
+    before = last_event(f);
+    fake_links_event(liar, "stream_added", squatted);
+    fake_links_event(liar, "stream_updated", stream(f, STREAM, AT(OFFICE, SPEAKER), AT(KITCHEN, SPEAKER)));
+    fake_links_event(liar, "stream_removed", GONE);
+    fake_links_event(liar, "stream_added", squatted);
+    assert_string_equal(events_after(f, before), "");
+    assert_string_equal(shown_of(f, STREAM), OFFICE);
+
+    /* A snapshot that does not name it lets go as well. */
+    fake_links_event(owner, "reset", "{\"reason\":\"too_slow\",\"message\":\"\"}");
+    fake_world_run_ms(&f->world, 501);
+    before = last_event(f);
+    fake_links_reply(asked(f, OFFICE, "/state"), 200, state_of(f, "", "", ""));
+    assert_string_equal(events_after(f, before), "stream_removed 01@02, stream_added 01@01");
+    assert_string_equal(shown_of(f, STREAM), KITCHEN);
+}
+
+/* Ours is always the one: also when it comes last. */
+static void a_stream_of_ours_hides_others_of_its_uid(void **arg) {
+    struct fixture *f = *arg;
+    char source[UID_SIZE], sink[UID_SIZE], uid[UID_SIZE] = STREAM;
+    fake_put_endpoint(&f->world, "", "{\"kind\":\"tone\"}", source);
+    fake_put_endpoint(&f->world, "", "{\"kind\":\"null\"}", sink);
+    struct links_call *liar =
+        follow(f, KITCHEN, state_of(f, "", "", stream(f, STREAM, AT(OFFICE, MIC), AT(KITCHEN, SPEAKER))));
+    uint64_t before = last_event(f);
+    struct stream_spec spec = fake_stream_between(source, sink);
+    fake_put_stream(&f->world, STREAM, &spec, uid);
+    assert_string_equal(uid, STREAM);
+    assert_string_equal(shown_of(f, STREAM), "");
+    assert_int_equal(count_shown(f), 0);
+    assert_true(strncmp(events_after(f, before), "stream_removed 01@01, stream_added 01@00", 40) == 0);
+    before = last_event(f);
+    fake_links_event(liar, "stream_updated", stream(f, STREAM, AT(OFFICE, SPEAKER), AT(KITCHEN, SPEAKER)));
+    assert_null(strstr(events_after(f, before), "@01"));
+
+    struct fake_answer answer = {};
+    assert_int_equal(
+        orchestrator_remove_stream(f->world.orchestrator, STREAM, ANY_GENERATION, fake_done, &answer, nullptr), ERR_OK);
+    assert_string_equal(shown_of(f, STREAM), KITCHEN);
+    fake_world_run_ms(&f->world, 1000);
+    assert_true(answer.is_done);
 }
 
 static void a_peer_has_so_many_objects_and_no_more(void **arg) {
@@ -431,7 +520,7 @@ static void objects_are_written_anew(void **arg) {
     snprintf(odd, sizeof odd, " {\t\"of_a_later_version\": [1, {\"deep\": true}], %s", plain + 1);
     struct links_call *call = follow(f, KITCHEN, state_of(f, "", "", ""));
     fake_links_event(call, "endpoint_added", odd);
-    const struct remote_endpoint *mic = orchestrator_remote_endpoint(f->world.orchestrator, MIC);
+    const struct remote_endpoint *mic = orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC);
     assert_non_null(mic);
     assert_string_equal(mic->object.json, plain);
 }
@@ -498,6 +587,9 @@ int main(void) {
         TEST(what_cannot_be_read_is_passed_over),
         TEST(pauses_grow_up_to_ten_seconds),
         TEST(liars_are_believed_about_their_own_only),
+        TEST(endpoints_of_one_uid_are_apart),
+        TEST(streams_of_one_uid_wait_for_each_other),
+        TEST(a_stream_of_ours_hides_others_of_its_uid),
         TEST(a_peer_has_so_many_objects_and_no_more),
         TEST(objects_are_written_anew),
         TEST(meters_come_while_somebody_watches),

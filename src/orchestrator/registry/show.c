@@ -45,10 +45,11 @@ static void endpoint_name(const struct endpoint_entry *entry, char name[static L
 
 static void side_name(const struct registry *registry, const struct stream_side *side, char ret[static 320]) {
     char name[LIMIT_NAME + 1];
+    const struct uri_endpoint *uri = &side->endpoint;
     const struct endpoint_entry *endpoint =
-        side->is_endpoint ? registry_endpoint(registry, side->endpoint.endpoint_uid) : nullptr;
+        stream_side_is_here(side) ? registry_endpoint(registry, uri->endpoint_uid) : nullptr;
     const struct remote_endpoint *other =
-        side->is_endpoint && !endpoint ? remote_endpoint(registry->remote, side->endpoint.endpoint_uid) : nullptr;
+        side->is_remote ? remote_endpoint(registry->remote, uri->peer_uid, uri->endpoint_uid) : nullptr;
     if (endpoint) {
         endpoint_name(endpoint, name);
         snprintf(ret, 320, "%s", name);
@@ -57,8 +58,8 @@ static void side_name(const struct registry *registry, const struct stream_side 
     } else if (side->is_endpoint) {
         snprintf(ret, 320, "%s", side->endpoint.endpoint_uid);
     } else {
-        const struct uri_roc *uri = &side->uri[URI_MEDIA];
-        snprintf(ret, 320, uri->is_ipv6 ? "[%s]:%u" : "%s:%u", uri->host, (unsigned)uri->port);
+        const struct uri_roc *media = &side->uri[URI_MEDIA];
+        snprintf(ret, 320, media->is_ipv6 ? "[%s]:%u" : "%s:%u", media->host, (unsigned)media->port);
     }
 }
 
