@@ -71,7 +71,8 @@ struct link {
         int64_t since_ns;
     } past[LINK_PAST_EPOCHS]; /* runs that are over */
     size_t n_past;
-    struct bucket frames, control, bad, requests, renewals, runs;
+    struct bucket frames, control, bad, runs;
+    struct bucket paces[3]; /* of requests: links_serve.c */
 
     /* asking */
     struct list calls;    // struct links_call::link, owned; wait for a reply, in the order of their ids

@@ -488,6 +488,36 @@ static void renewals_get_through_a_flood(void **) {
                         "\"error_text\":\"More requests a second than a peer may make\",\"errors\":[]}");
 }
 
+/* A hundred objects shown at another peer, twice a second: no 429. What costs more is not let in by that door. */
+static void objects_are_looked_at_often(void **) {
+    enum { N = 100, ROUNDS = 20 };
+    static const char *const PATHS[] = {"/streams/echo", "/peers/bbbbbb-bbbbbb-bbbbbb/endpoints/echo"};
+    static const char *const DEAR[] = {"/state", "/metrics", "/streams", "/peers/self/endpoints"};
+    static struct test_caller looks[ROUNDS][N], others[ROUNDS][N], writes[ROUNDS][N];
+    memset(looks, 0, sizeof looks);
+    memset(others, 0, sizeof others);
+    memset(writes, 0, sizeof writes);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        const struct links_request write = {.method = "PATCH", .path = PATHS[0], .role = ROSTER_OPERATOR};
+        for (size_t i = 0; i < N; i++) {
+            test_get(A, 1, PATHS[i % 2], &looks[round][i]);
+            test_get(A, 1, DEAR[i % 4], &others[round][i]);
+            test_ask(A, 1, &write, &writes[round][i]);
+        }
+        test_site_run(&site, 500 * NS_PER_MS);
+    }
+    test_site_run(&site, 20 * NS_PER_S);
+    size_t n_others = 0, n_writes = 0;
+    for (size_t i = 0; i < ROUNDS * N; i++) {
+        assert_int_equal(looks[i / N][i % N].status, 200);
+        n_others += others[i / N][i % N].status == 429;
+        n_writes += writes[i / N][i % N].status == 429;
+    }
+    /* In ten seconds 200 + 50 × 10 of them get through. */
+    assert_in_range(n_others + n_writes, 2 * ROUNDS * N - 800, 2 * ROUNDS * N - 600);
+    assert_true(n_others > 0 && n_writes > 0);
+}
+
 static void requests_go_both_ways(void **) {
     struct test_caller a = {}, b = {};
     test_get(A, 1, "/echo", &a);
@@ -781,6 +811,7 @@ int main(void) {
         WITH_TWO(a_cancelled_request_has_no_reply),
         WITH_TWO(too_many_at_once_are_refused),
         WITH_TWO(renewals_get_through_a_flood),
+        WITH_TWO(objects_are_looked_at_often),
         WITH_TWO(requests_go_both_ways),
         WITH_TWO(what_cannot_be_written_fails),
         TEST(silence_is_noticed),

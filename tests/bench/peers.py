@@ -33,7 +33,7 @@ def requests(bench, site):
     found = {'p1': [], 'p0': []}
     for i in range(1 if bench.short else 6):
         if i:
-            time.sleep(4)  # a peer may ask 50 requests a second, 200 at once
+            time.sleep(1)  # a peer may look at 250 objects a second, 500 at once
         for where, times in found.items():
             api = site.api(where)
             for _ in range(150):
