@@ -5,6 +5,7 @@
 #include "api/api_priv.h"
 #include "api/call.h"
 #include "api/forward.h"
+#include "api/fresh.h"
 #include "base/clock.h"
 #include "orchestrator/orchestrator.h"
 #include "orchestrator/registry/events.h"
@@ -28,6 +29,7 @@ enum err api_create(const struct api_config *config, struct api **ret, struct er
     api->key = config->key;
     api->clock = config->clock ? config->clock : clock_system();
     list_init(&api->forwards);
+    list_init(&api->waiting);
     list_init(&api->subscribers);
     events_on_append(orchestrator_events(api->orchestrator), wake_all, api);
     *ret = api;
@@ -48,6 +50,7 @@ void api_destroy(struct api *api) {
         write->reply(write->arg, &reply);
     }
     forward_end_all(api);
+    fresh_end_all(api);
     events_on_append(orchestrator_events(api->orchestrator), nullptr, nullptr);
     api_events_orphan_all(api);
     free(api);

@@ -33,6 +33,7 @@ struct api {
     const char *libroc_version;
     struct list writes;      // struct api_write::link, owned by the orchestrator's callback
     struct list forwards;    // struct forward::link, owned
+    struct list waiting;     // struct fresh::link, owned
     struct list subscribers; // struct api_events::link, owned by whoever reads them
     size_t n_subscribers;
     size_t n_meter_watchers, n_remote_meter_watchers;

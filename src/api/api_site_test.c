@@ -121,6 +121,51 @@ static void lists_tell_of_the_whole_site(void **state) {
     assert_problem(bench, 400, "invalid_request", "not a uid");
 }
 
+/* The answer waits for the figures of others, and is written when they are there; a peer does not wait. */
+static void lists_wait_for_figures(void **state) {
+    struct bench *bench = *state;
+    static const struct {
+        const char *path, *query, *of;
+    } LISTS[] = {{"/streams", nullptr, ""},
+                 {"/state", nullptr, ""},
+                 {"/state", "peer=" KITCHEN, KITCHEN},
+                 {"/peers/" KITCHEN "/endpoints", nullptr, KITCHEN}};
+    struct remote_stream *stream = &bench->fake->remote_streams[0];
+    struct remote_endpoint *endpoint = &bench->fake->remote_endpoints[0];
+    char *stream_json = stream->object.json, *endpoint_json = endpoint->object.json;
+    for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) {
+        bench->fake->is_stale = true;
+        CALL("GET", LISTS[i].path, .query = LISTS[i].query);
+        assert_int_equal(bench->n_replies, 0);
+        assert_string_equal(bench->fake->refreshed_peer, LISTS[i].of);
+        stream->object.json = endpoint->object.json = (char *)(uintptr_t)"{\"fresh\":1}";
+        stream->object.json_len = endpoint->object.json_len = 11;
+        fake_refreshed(bench->fake);
+        assert_int_equal(bench->n_replies, 1);
+        assert_int_equal(bench->reply.status, 200);
+        assert_holds(bench, "{\"fresh\":1}");
+        CALL("GET", LISTS[i].path, .query = LISTS[i].query);
+        assert_int_equal(bench->n_replies, 1);
+        stream->object.json = stream_json;
+        stream->object.json_len = strlen(stream_json);
+        endpoint->object.json = endpoint_json;
+        endpoint->object.json_len = strlen(endpoint_json);
+    }
+    bench->fake->n_refreshes = 0;
+    CALL("GET", "/state", .query = "peer=self", .principal = KITCHEN_USER);
+    assert_int_equal(bench->n_replies, 1);
+    assert_int_equal(bench->fake->n_refreshes, 0);
+
+    /* The end of the api answers who still waits. */
+    bench->fake->is_stale = true;
+    CALL("GET", "/streams");
+    assert_int_equal(bench->n_replies, 0);
+    api_destroy(bench->api);
+    bench->api = nullptr;
+    assert_int_equal(bench->n_replies, 1);
+    assert_holds(bench, THEIRS);
+}
+
 static void events_of_peers_are_filtered_by_peer(void **state) {
     struct bench *bench = *state;
     CALL("GET", "/events", .query = "peer=" KITCHEN);
@@ -534,6 +579,7 @@ int main(void) {
 #define SITE(f) cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
         SITE(lists_tell_of_the_whole_site),
+        SITE(lists_wait_for_figures),
         SITE(events_of_peers_are_filtered_by_peer),
         SITE(meters_of_others_are_watched_for_our_users_only),
         SITE(what_is_owned_elsewhere_leaves),

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/fresh.h"
 #include "api/lists.h"
 #include "api/routes_gen.h"
 #include "orchestrator/orchestrator.h"
@@ -54,12 +55,16 @@ static bool keeps_kind(struct api_call *call, const struct registry_endpoint *pr
     return false;
 }
 
-void api_list_endpoints(struct api_call *call) {
+static void answer_list(struct api_call *call, const char *peer_uid) {
     struct buf buf = {};
     buf_append(&buf, "[", 1);
-    lists_append_endpoints(call->orchestrator, call->peer_uid, &buf);
+    lists_append_endpoints(call->orchestrator, peer_uid, &buf);
     buf_append(&buf, "]", 1);
     lists_reply(call, &buf);
+}
+
+void api_list_endpoints(struct api_call *call) {
+    fresh_call(call, call->peer_uid, answer_list);
 }
 
 void api_create_endpoint(struct api_call *call) {

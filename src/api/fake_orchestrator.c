@@ -229,6 +229,28 @@ void orchestrator_show_remote_peer(const struct orchestrator *, const struct rem
     *ret = peer->info;
 }
 
+bool orchestrator_refresh_remote(struct orchestrator *fake, const char *peer_uid, struct remote_wait *wait,
+                                 void (*done)(void *arg), void *arg) {
+    fake->n_refreshes++;
+    snprintf(fake->refreshed_peer, sizeof fake->refreshed_peer, "%s", peer_uid);
+    if (!fake->is_stale)
+        return false;
+    fake->is_stale = false;
+    *wait = (struct remote_wait){.done = done, .arg = arg};
+    fake->wait = wait;
+    return true;
+}
+
+void orchestrator_refresh_cancel(struct remote_wait *wait) {
+    wait->done = nullptr;
+}
+
+void fake_refreshed(struct orchestrator *fake) {
+    struct remote_wait *wait = fake->wait;
+    fake->wait = nullptr;
+    wait->done(wait->arg);
+}
+
 /* ---- ready ---- */
 
 void orchestrator_ready(const struct orchestrator *fake, struct ready *ret) {

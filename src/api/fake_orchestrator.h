@@ -47,6 +47,10 @@ struct orchestrator {
     size_t n_remote_endpoints;
     struct remote_stream remote_streams[FAKE_MAX];
     size_t n_remote_streams;
+    bool is_stale; /* the next that asks for figures has to wait for fake_refreshed() */
+    char refreshed_peer[UID_SIZE];
+    struct remote_wait *wait; /* nullptr: nobody waits */
+    size_t n_refreshes;
     bool not_ready;
     char owner[UID_SIZE];   /* who asked for an attachment */
     int64_t attached_link;  /* 0: nothing is attached */
@@ -61,6 +65,8 @@ void fake_destroy(struct orchestrator *fake);
 struct remote_peer *fake_remote_peer(struct orchestrator *fake, const char *uid, const char *name);
 void fake_remote_endpoint(struct orchestrator *fake, struct remote_peer *peer, const char *uid, const char *json);
 void fake_remote_stream(struct orchestrator *fake, struct remote_peer *peer, const char *uid, const char *json);
+/* Figures have come. */
+void fake_refreshed(struct orchestrator *fake);
 /* The store answers all that waits for it. */
 void fake_store_answers(struct orchestrator *fake, enum err result);
 void fake_event(struct orchestrator *fake, enum event_type type, const char *uid, const char *json);

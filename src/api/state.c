@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "api/events.h"
+#include "api/fresh.h"
 #include "api/lists.h"
 #include "api/routes_gen.h"
 #include "orchestrator/orchestrator.h"
 
 /* One consistent snapshot: nothing changes between the first and the last byte, since all of it is written in one turn
  * of the loop. */
-void api_get_state(struct api_call *call) {
+static void answer(struct api_call *call, const char *peer) {
     const struct orchestrator *orchestrator = call->orchestrator;
-    char cursor[CURSOR_SIZE], peer[UID_SIZE];
-    if (!call_query_peer(call, peer))
-        return;
+    char cursor[CURSOR_SIZE];
     cursor_now(orchestrator_events(orchestrator), cursor);
     struct buf buf = {};
     buf_printf(&buf, "{\"cursor\":\"%s\",\"peers\":[", cursor);
@@ -21,4 +20,10 @@ void api_get_state(struct api_call *call) {
     lists_append_streams(orchestrator, peer, &buf);
     buf_append_str(&buf, "]}");
     lists_reply(call, &buf);
+}
+
+void api_get_state(struct api_call *call) {
+    char peer[UID_SIZE];
+    if (call_query_peer(call, peer))
+        fresh_call(call, peer, answer);
 }

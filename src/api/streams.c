@@ -3,6 +3,7 @@
 
 #include "api/call.h"
 #include "api/forward.h"
+#include "api/fresh.h"
 #include "api/lists.h"
 #include "api/routes_gen.h"
 #include "api/stream_write.h"
@@ -90,12 +91,16 @@ static void repeat(struct api_call *call, const struct registry_stream *present,
         show_write(call, write, present->uid, 201);
 }
 
-void api_list_streams(struct api_call *call) {
+static void answer_list(struct api_call *call, const char *peer_uid) {
     struct buf buf = {};
     buf_append(&buf, "[", 1);
-    lists_append_streams(call->orchestrator, "", &buf);
+    lists_append_streams(call->orchestrator, peer_uid, &buf);
     buf_append(&buf, "]", 1);
     lists_reply(call, &buf);
+}
+
+void api_list_streams(struct api_call *call) {
+    fresh_call(call, "", answer_list);
 }
 
 void api_create_stream(struct api_call *call) {

@@ -241,6 +241,15 @@ const struct remote_stream *orchestrator_next_remote_stream(const struct orchest
     return remote_next_stream(o->registry.remote, previous);
 }
 
+bool orchestrator_refresh_remote(struct orchestrator *o, const char *peer_uid, struct remote_wait *wait,
+                                 void (*done)(void *arg), void *arg) {
+    return remote_refresh(o->registry.remote, peer_uid, wait, done, arg);
+}
+
+void orchestrator_refresh_cancel(struct remote_wait *wait) {
+    remote_refresh_cancel(wait);
+}
+
 void orchestrator_show_remote_peer(const struct orchestrator *, const struct remote_peer *peer, struct peer *ret) {
     remote_show_peer(peer, ret);
 }

@@ -22,6 +22,7 @@ struct media_port;
 struct remote_endpoint;
 struct remote_peer;
 struct remote_stream;
+struct remote_wait;
 struct roster;
 struct store;
 
@@ -141,6 +142,10 @@ const struct remote_peer *orchestrator_remote_peer(const struct orchestrator *or
 const struct remote_endpoint *orchestrator_remote_endpoint(const struct orchestrator *orchestrator,
                                                            const char *peer_uid, const char *uid);
 const struct remote_stream *orchestrator_remote_stream(const struct orchestrator *orchestrator, const char *uid);
+/* Figures of other peers, before they are shown: see remote_refresh(). */
+bool orchestrator_refresh_remote(struct orchestrator *orchestrator, const char *peer_uid, struct remote_wait *wait,
+                                 void (*done)(void *arg), void *arg);
+void orchestrator_refresh_cancel(struct remote_wait *wait);
 /* In no particular order; previous = nullptr gives the first, nullptr is the end. */
 const struct remote_peer *orchestrator_next_remote_peer(const struct orchestrator *orchestrator,
                                                         const struct remote_peer *previous);

@@ -11,9 +11,9 @@
 #include "orchestrator/registry/remote_priv.h"
 
 /*
- * What a listed peer says it has, line by line: "state JSON", "meter JSON", or the name of an event and its JSON; lines that
- * begin with '2' come from another peer. Whatever is said, each keeps to its own: its number of objects is bounded, all of
- * them are found by their uid and can be read again, and no event speaks for somebody else.
+ * What a listed peer says it has, line by line: "state JSON", "figures JSON", "meter JSON", or the name of an event and its
+ * JSON; lines that begin with '2' come from another peer. Whatever is said, each keeps to its own: its number of objects is
+ * bounded, all of them are found by their uid and can be read again, and no event speaks for somebody else.
  */
 #define KITCHEN "peer00-peer00-peer01"
 #define OFFICE  "peer00-peer00-peer02"
@@ -31,6 +31,8 @@ static void say(struct remote_peer *peer, const char *line, size_t len) {
     enum err err = ERR_OK;
     if (strcmp(name, "state") == 0)
         err = remote_take_state(peer, json, event.json_len, &info);
+    else if (strcmp(name, "figures") == 0)
+        remote_take_figures(peer, json, event.json_len);
     else if (strcmp(name, "meter") == 0)
         remote_take_meter(peer, &event);
     else

@@ -45,6 +45,27 @@ def sides(source, destination, **settings):
     return stream_spec(source, destination, **settings)
 
 
+def test_lists_show_figures_of_now(site):
+    """A stream that runs elsewhere makes no events, and its figures in lists go on all the same."""
+    source, sink = endpoint(site, 'a', 'a', kind='tone'), endpoint(site, 'b', 'b', kind='null')
+    b, c = site.api('b'), site.api('c')
+    made = b.stream(source, sink)
+    wait_until(lambda: b.stream_is(made, 'running'), 'the sound')
+
+    def of(objects, key):
+        return next(o for o in objects if o[key] == made['stream_uri'])['status']
+
+    for _ in range(3):
+        now = b.get(made['stream_uri'])['status']['packets']['received']
+        for what in ('/streams', '/state'):
+            wait_until(lambda what=what, now=now: of(c.get(what) if what == '/streams' else c.get(what)['streams'],
+                                                     'stream_uri')['packets']['received'] > now, f'{what} to show it')
+        frames = b.get(sink)['status']['frames']
+        wait_until(lambda frames=frames: any(e['endpoint_uri'] == sink and e['status']['frames'] > frames
+                                             for e in c.get(f'/peers/{site.uids["b"]}/endpoints')), 'the sink to go on')
+    b.delete(made['stream_uri'])
+
+
 def test_everybody_is_shown_everywhere(site):
     for name in site.names:
         peers = {p['name']: p for p in site.api(name).get('/peers')}

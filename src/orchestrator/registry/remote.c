@@ -69,6 +69,7 @@ static void stop_asking(struct remote_peer *peer) {
         links_cancel(peer->meters);
     peer->call = peer->meters = nullptr;
     peer->is_in_step = false;
+    remote_figures_stop(peer);
 }
 
 static void ask_state_later(struct remote_peer *peer, const struct err_info *why) {
@@ -355,6 +356,7 @@ struct remote *remote_create(struct registry *registry, struct links *links, con
     list_init(&remote->peers);
     list_init(&remote->endpoints);
     list_init(&remote->streams);
+    list_init(&remote->waits);
     for (size_t i = 0; i < roster->n; i++) {
         if (!add_peer(remote, &roster->members[i])) {
             remote_destroy(remote);
@@ -370,6 +372,8 @@ struct remote *remote_create(struct registry *registry, struct links *links, con
 void remote_destroy(struct remote *remote) {
     if (!remote)
         return;
+    while (!list_empty(&remote->waits))
+        remote_refresh_cancel(list_first(&remote->waits, struct remote_wait, link));
     remote_objects_finish(remote);
     struct remote_peer *peer;
     list_for_each_safe(peer, &remote->peers, link) {

@@ -18,6 +18,9 @@
  * of several that have one, ours is shown, else the one that was heard of first, and the others wait, hidden, until it goes.
  * Objects are decoded, checked, and kept as JSON written anew; nothing of the bytes received is passed on.
  *
+ * Events tell of changes, and figures (levels, packets, latencies) change always and make no events. Whoever is about to
+ * show them asks for them first: remote_refresh().
+ *
  * The objects of a peer that is offline stay, as it was last seen. Nothing is kept over a restart: a peer that has not been
  * seen since is pending.
  *
@@ -75,6 +78,8 @@ struct remote_peer {
     struct map endpoints_by_uid, streams_by_uid; // struct remote_object
     struct links_call *call;                     /* of the state, then of the events; nullptr: none under way */
     struct links_call *meters;                   /* events of its meters */
+    struct links_call *figures;
+    int64_t figures_asked_ns;
     char cursor[65];
     unsigned attempts;  /* that failed in a row */
     int64_t in_step_ns; /* since when */
@@ -84,6 +89,19 @@ struct remote_peer {
     unsigned n_unsaid;     /* complaints since */
 };
 
+/* Who waits for figures; in the place of whoever does. */
+struct remote_wait {
+    // Private state
+    struct remote *remote; /* nullptr: for none */
+    struct list_link link;
+    char peer_uid[UID_SIZE]; /* "": of all */
+    void (*done)(void *arg);
+    void *arg;
+    struct loop_timer timer;
+};
+
+constexpr int64_t REMOTE_FIGURES_NS = 1'000'000'000;    /* a peer is asked for its figures once in */
+constexpr int64_t REMOTE_FIGURES_WAIT_NS = 500'000'000; /* nobody waits for them longer */
 constexpr int64_t REMOTE_RETRY_MIN_NS = 500'000'000;
 constexpr int64_t REMOTE_RETRY_MAX_NS = 10'000'000'000;
 
@@ -92,6 +110,13 @@ struct remote *remote_create(struct registry *registry, struct links *links, con
 void remote_destroy(struct remote *remote);
 /* Meters of other peers come while somebody watches. */
 void remote_watch_meters(struct remote *remote, bool watched);
+/* Asks peers that are up and have anything for their figures, unless they were asked a moment ago; peer_uid: that one alone,
+ * "": all. true: `wait` is taken, and done(arg) comes once, never from inside: when all have answered, or when it has taken
+ * too long. false: nothing is to be waited for. */
+bool remote_refresh(struct remote *remote, const char *peer_uid, struct remote_wait *wait, void (*done)(void *arg),
+                    void *arg);
+/* `done` does not come any more. Accepts one that is over. */
+void remote_refresh_cancel(struct remote_wait *wait);
 /* A stream of our own has this uid now, or has it no more. */
 void remote_stream_is_ours(struct remote *remote, const char *uid);
 void remote_stream_was_ours(struct remote *remote, const char *uid);

@@ -6,7 +6,8 @@
 #include "signaling/links.h"
 
 /*
- * The inside of the mirror: remote.c asks (when, whom, again), remote_objects.c reads what comes and keeps it.
+ * The inside of the mirror: remote.c asks (when, whom, again), remote_objects.c reads what comes and keeps it,
+ * remote_figures.c does both for figures.
  *
  * Threads: core.
  */
@@ -20,7 +21,8 @@ struct remote {
     struct list endpoints;    // struct remote_endpoint::object.link, owned
     struct list streams;      // struct remote_stream::object.link, owned
     uint64_t last_order;
-    bool watched; /* meters are */
+    struct list waits; // struct remote_wait::link
+    bool watched;      /* meters are */
 };
 
 /* One line of the log in ten seconds for each peer. */
@@ -33,4 +35,8 @@ enum err remote_take_state(struct remote_peer *peer, const char *json, size_t le
 /* An error: what is known of the peer is no longer what it is, ask anew. */
 enum err remote_take_event(struct remote_peer *peer, const struct links_event *event, struct err_info *reterr);
 void remote_take_meter(struct remote_peer *peer, const struct links_event *event);
+/* The body of GET /state once more: figures alone, of what is known. */
+void remote_take_figures(struct remote_peer *peer, const char *json, size_t len);
+/* The link is down: nobody waits for it. */
+void remote_figures_stop(struct remote_peer *peer);
 void remote_objects_finish(struct remote *remote);

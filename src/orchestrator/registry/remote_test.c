@@ -556,6 +556,140 @@ static void meters_come_while_somebody_watches(void **arg) {
     assert_int_equal(fake_links_n_calls(f->world.peer_links), 2);
 }
 
+/* ---- figures ---- */
+
+/* A running stream into the kitchen's speaker, after so many packets. */
+static const char *running(struct fixture *f, int64_t packets, int generation, const char *since) {
+    struct stream s;
+    const char *plain = stream(f, STREAM, AT(OFFICE, MIC), AT(KITCHEN, SPEAKER));
+    assert_int_equal(schema_decode_text(&stream_schema, plain, strlen(plain), 0, &s, nullptr, nullptr), ERR_OK);
+    s.generation = generation;
+    s.status.state = STREAM_STATE_RUNNING;
+    s.status.packets.received = packets;
+    s.status.n_level_dbfs = 1;
+    s.status.level_dbfs[0] = -(double)packets;
+    snprintf(s.status.since, sizeof s.status.since, "%s", since);
+    return keep(f, &stream_schema, &s);
+}
+
+static int64_t packets_shown(const struct fixture *f) {
+    struct stream s;
+    const struct remote_stream *shown = orchestrator_remote_stream(f->world.orchestrator, STREAM);
+    assert_int_equal(
+        schema_decode_text(&stream_schema, shown->object.json, shown->object.json_len, 0, &s, nullptr, nullptr),
+        ERR_OK);
+    assert_int_equal((int64_t)s.status.level_dbfs[0], -s.status.packets.received);
+    return s.status.packets.received;
+}
+
+static void count(void *arg) {
+    ++*(int *)arg;
+}
+
+static bool refresh(struct fixture *f, struct remote_wait *wait, int *n) {
+    return orchestrator_refresh_remote(f->world.orchestrator, "", wait, count, n);
+}
+
+static void figures_are_asked_for_once_a_second(void **arg) {
+    struct fixture *f = *arg;
+    struct remote_wait waits[3];
+    int n = 0;
+    assert_false(refresh(f, &waits[0], &n)); /* nobody is up */
+    follow(f, KITCHEN, state_of(f, "", endpoint(f, KITCHEN, SPEAKER, "Speaker", 1), running(f, 5, 1, SINCE)));
+    follow(f, OFFICE, state_of(f, "", "", "")); /* has nothing */
+    uint64_t before = last_event(f);
+    assert_true(refresh(f, &waits[0], &n));
+    assert_false(is_asked(f, OFFICE, "/state"));
+    struct links_call *call = asked(f, KITCHEN, "/state");
+    assert_string_equal(call->request.query, "peer=" KITCHEN);
+    assert_true(refresh(f, &waits[1], &n)); /* waits for the same */
+    assert_false(orchestrator_refresh_remote(f->world.orchestrator, OFFICE, &waits[2], count, &n));
+    assert_true(orchestrator_refresh_remote(f->world.orchestrator, KITCHEN, &waits[2], count, &n));
+    orchestrator_refresh_cancel(&waits[2]);
+    orchestrator_refresh_cancel(&waits[2]);
+    assert_int_equal(n, 0);
+    fake_links_reply(call, 200, state_of(f, "", endpoint(f, KITCHEN, SPEAKER, "Speaker", 1), running(f, 99, 1, SINCE)));
+    assert_int_equal(n, 2);
+    assert_int_equal(packets_shown(f), 99);
+    assert_int_equal(last_event(f), before); /* no news */
+    assert_false(refresh(f, &waits[0], &n));
+    assert_false(is_asked(f, KITCHEN, "/state"));
+    fake_world_run_ms(&f->world, 1000);
+    assert_true(refresh(f, &waits[0], &n));
+    fake_links_fail(asked(f, KITCHEN, "/state"), ERR_UNAVAILABLE, "gone");
+    assert_int_equal(n, 3);
+    assert_int_equal(packets_shown(f), 99);
+}
+
+/* What comes late, or makes no sense, undoes nothing. */
+static void figures_are_all_that_is_taken(void **arg) {
+    struct fixture *f = *arg;
+    static const char LATER[] = "2026-11-25T07:00:00.000Z";
+    struct links_call *events = follow(f, KITCHEN, state_of(f, "", "", running(f, 5, 2, LATER)));
+    const char *others[] = {
+        state_of(f, "", "", running(f, 7, 1, LATER)),
+        state_of(f, "", "", running(f, 7, 2, SINCE)),
+        state_of(f, "", "", stream(f, STREAM, AT(OFFICE, MIC), AT(KITCHEN, SPEAKER))),
+        state_of(f, "", "", stream(f, "stream-000000-000002", AT(OFFICE, MIC), AT(KITCHEN, SPEAKER))),
+        state_of(f, peer(f, KITCHEN, "x"), endpoint(f, KITCHEN, MIC, "x", 1), "{\"stream_uid\":\"" STREAM "\"},7,null"),
+        "{\"streams\":7}",
+        "[]",
+        "not JSON",
+        "",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct remote_wait wait;
+        int n = 0;
+        char before[4096];
+        const struct remote_stream *held = orchestrator_remote_stream(f->world.orchestrator, STREAM);
+        snprintf(before, sizeof before, "%s", held->object.json);
+        fake_world_run_ms(&f->world, 1000);
+        uint64_t event = last_event(f);
+        assert_true(refresh(f, &wait, &n));
+        fake_links_reply(asked(f, KITCHEN, "/state"), 200, others[i]);
+        assert_int_equal(n, 1);
+        assert_string_equal(held->object.json, before);
+        assert_int_equal(count_shown(f), 1);
+        assert_int_equal(last_event(f), event);
+        assert_null(orchestrator_remote_endpoint(f->world.orchestrator, KITCHEN, MIC));
+    }
+    fake_links_event(events, "stream_updated", running(f, 8, 3, LATER));
+    assert_int_equal(packets_shown(f), 8);
+}
+
+static void nobody_waits_long_for_figures(void **arg) {
+    struct fixture *f = *arg;
+    struct remote_wait wait;
+    int n = 0;
+    follow(f, KITCHEN, state_of(f, "", "", running(f, 5, 1, SINCE)));
+    assert_true(refresh(f, &wait, &n));
+    fake_world_run_ms(&f->world, 499);
+    assert_int_equal(n, 0);
+    fake_world_run_ms(&f->world, 2);
+    assert_int_equal(n, 1);
+    fake_world_run_ms(&f->world, 5000);
+    assert_false(refresh(f, &wait, &n)); /* the question is still open, and is not put again */
+    assert_int_equal(fake_links_n_calls(f->world.peer_links), 2);
+    fake_links_reply(asked(f, KITCHEN, "/state"), 200, state_of(f, "", "", running(f, 6, 1, SINCE)));
+    assert_int_equal(packets_shown(f), 6);
+    assert_true(refresh(f, &wait, &n));
+    link_down(f, KITCHEN);
+    assert_int_equal(n, 2);
+    assert_int_equal(fake_links_n_calls(f->world.peer_links), 0);
+    assert_false(refresh(f, &wait, &n));
+    /* One that still waits when all ends hears no more of it. */
+    follow(f, KITCHEN, state_of(f, "", "", running(f, 5, 1, SINCE)));
+    int n_stopped = 0;
+    orchestrator_stop(f->world.orchestrator, count, &n_stopped);
+    fake_world_run_ms(&f->world, 1000);
+    assert_int_equal(n_stopped, 1);
+    assert_true(refresh(f, &wait, &n));
+    orchestrator_destroy(f->world.orchestrator);
+    f->world.orchestrator = nullptr;
+    assert_int_equal(n, 2);
+    orchestrator_refresh_cancel(&wait);
+}
+
 static void refusals_are_told_apart(void **arg) {
     struct fixture *f = *arg;
     static const struct {
@@ -593,6 +727,9 @@ int main(void) {
         TEST(a_peer_has_so_many_objects_and_no_more),
         TEST(objects_are_written_anew),
         TEST(meters_come_while_somebody_watches),
+        TEST(figures_are_asked_for_once_a_second),
+        TEST(figures_are_all_that_is_taken),
+        TEST(nobody_waits_long_for_figures),
         TEST(refusals_are_told_apart),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
