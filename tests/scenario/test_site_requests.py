@@ -45,6 +45,46 @@ def sides(source, destination, **settings):
     return stream_spec(source, destination, **settings)
 
 
+def test_two_peers_with_objects_of_one_uid(workdir):
+    """Neither has heard of the other when it makes them. A third peer shows one stream, and the other as soon as that one goes."""
+    uid, new = 'aaaaaa-bbbbbb-cccccc', {'If-None-Match': '*'}
+    site = Site(workdir, ('a', 'b', 'c'))
+
+    def make(name):
+        site.start_one(name)
+        api = site.api(name)
+        sink = api.put(f'/peers/self/endpoints/{uid}', {'kind': 'null', 'display_name': name}, 201, headers=new)
+        made = api.put(f'/streams/{uid}', sides(api.tone(), sink, display_name=f'of {name}'), 201, headers=new)
+        return sink['endpoint_uri'], made['stream_uri']
+
+    def shown():
+        return [s['display_name'] for s in site.api('c').get('/streams')]
+
+    try:
+        site.start_one('c')
+        make('a')
+        wait_until(lambda: shown() == ['of a'], 'c to hear of it')
+        site.daemons['a'].stop()
+        make('b')
+        wait_until(lambda: any(p['name'] == 'b' and p['state'] == 'online' for p in site.api('c').get('/peers')), 'c to meet b')
+        site.start_one('a')
+        wait_until(site.all_online, 'all peers to be online')
+        c = site.api('c')
+        for name in ('a', 'b'):
+            uri = f'/peers/{site.uids[name]}/endpoints/{uid}'
+            wait_until(lambda name=name: uid in uids(c, name, site), 'c to know both endpoints')
+            assert c.get(uri)['display_name'] == name
+        assert site.api('a').get(f'/streams/{uid}')['display_name'] == 'of a'
+        assert site.api('b').get(f'/streams/{uid}')['display_name'] == 'of b'
+        assert shown() == ['of a'] and c.get(f'/streams/{uid}')['display_name'] == 'of a'
+        c.delete(f'/streams/{uid}')
+        wait_until(lambda: shown() == ['of b'], 'the other to appear')
+        assert c.get(f'/streams/{uid}')['display_name'] == 'of b'
+        wait_until(lambda: site.api('a').get(f'/streams/{uid}')['display_name'] == 'of b', 'it to appear where the first was')
+    finally:
+        site.close()
+
+
 def test_lists_show_figures_of_now(site):
     """A stream that runs elsewhere makes no events, and its figures in lists go on all the same."""
     source, sink = endpoint(site, 'a', 'a', kind='tone'), endpoint(site, 'b', 'b', kind='null')
