@@ -360,6 +360,33 @@ static void a_virtual_device_is_kept_up(void **state) {
     assert_string_equal(w->exposed, "");
 }
 
+static void virtual_devices_have_names_of_their_own(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    struct endpoint_spec first =
+        fake_endpoint_spec("{\"kind\":\"virtual_speaker\",\"display_name\":\"To the office\"}");
+    struct endpoint_spec second = fake_endpoint_spec("{\"kind\":\"virtual_microphone\"}");
+    struct endpoint_spec tone = fake_endpoint_spec("{\"kind\":\"tone\",\"display_name\":\"To the office\"}");
+    char one[UID_SIZE], two[UID_SIZE], beep[UID_SIZE];
+    struct err_info info = {};
+    assert_int_equal(put(w, "", &tone, beep, nullptr), ERR_OK); /* no program sees this one */
+    assert_int_equal(put(w, "", &first, one, nullptr), ERR_OK);
+    assert_int_equal(put(w, "", &second, two, nullptr), ERR_OK);
+    assert_int_equal(put(w, "", &first, two, &info), ERR_CONFLICT);
+    assert_string_equal(info.pointer, "/display_name");
+    assert_non_null(strstr(info.message, one));
+    snprintf(second.display_name, sizeof second.display_name, "%s", first.display_name);
+    assert_int_equal(put(w, two, &second, two, &info), ERR_CONFLICT);
+    snprintf(second.display_name, sizeof second.display_name, "%s", device.display_name);
+    assert_int_equal(put(w, two, &second, two, &info), ERR_CONFLICT);
+    snprintf(second.display_name, sizeof second.display_name, "Mic");
+    assert_int_equal(put(w, two, &second, two, nullptr), ERR_OK);
+    first.has_muted = PRESENCE_VALUE;
+    first.muted = true;
+    assert_int_equal(put(w, one, &first, one, nullptr), ERR_OK); /* its own name is no collision */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -373,6 +400,7 @@ int main(void) {
         TEST(thousands_that_come_and_go),
         TEST(what_a_write_may_not_do),
         TEST(a_virtual_device_is_kept_up),
+        TEST(virtual_devices_have_names_of_their_own),
     };
     return cmocka_run_group_tests_name("devices", tests, nullptr, nullptr);
 }

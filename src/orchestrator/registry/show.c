@@ -19,7 +19,7 @@ static void set_name(char name[static LIMIT_NAME + 1], const char *text) {
     name[len] = '\0';
 }
 
-static void endpoint_name(const struct endpoint_entry *entry, char name[static LIMIT_NAME + 1]) {
+void show_endpoint_name(const struct endpoint_entry *entry, char name[static LIMIT_NAME + 1]) {
     const struct endpoint_spec *spec = &entry->object.spec;
     if (*spec->display_name) {
         set_name(name, spec->display_name);
@@ -51,7 +51,7 @@ static void side_name(const struct registry *registry, const struct stream_side 
     const struct remote_endpoint *other =
         side->is_remote ? remote_endpoint(registry->remote, uri->peer_uid, uri->endpoint_uid) : nullptr;
     if (endpoint) {
-        endpoint_name(endpoint, name);
+        show_endpoint_name(endpoint, name);
         snprintf(ret, 320, "%s", name);
     } else if (other) {
         snprintf(ret, 320, "%s", other->display_name);
@@ -88,7 +88,7 @@ void show_endpoint(const struct registry *registry, const struct endpoint_entry 
     snprintf(ret->peer_uid, sizeof ret->peer_uid, "%s", registry->self.uid);
     snprintf(ret->driver, sizeof ret->driver, "%s", object->driver);
     snprintf(ret->system_name, sizeof ret->system_name, "%s", object->system_name);
-    endpoint_name(entry, ret->spec.display_name);
+    show_endpoint_name(entry, ret->spec.display_name);
 }
 
 void show_stream(const struct registry *registry, const struct stream_entry *entry, struct stream *ret) {
