@@ -18,14 +18,15 @@
  *
  *   engine-cpu [N [SECONDS [PATH]]]      default 20, 5, udp
  *
- * PATH: "udp", Roc's three ports; "memory"; "sealed", as between peers: two media ports, sealed datagrams.
+ * PATH: "udp", Roc's three ports; "memory"; "mixed", the same with one sink for all; "sealed", as between peers: two media
+ * ports, sealed datagrams.
  *
  * Prints one line of JSON: CPU of one core in percent per stream, lost frames, memory per stream; and for sealed paths the
  * part of that CPU that closing and opening seals takes, measured on as many datagrams of that size right after the run.
  */
 constexpr int STREAMS_MAX = 500;
-enum way { WAY_UDP, WAY_MEMORY, WAY_SEALED, N_WAYS };
-static const char *const ways[] = {"udp", "memory", "sealed"};
+enum way { WAY_UDP, WAY_MEMORY, WAY_MIXED, WAY_SEALED, N_WAYS };
+static const char *const ways[] = {"udp", "memory", "mixed", "sealed"};
 
 struct stream {
     struct fake_source source;
@@ -39,6 +40,7 @@ struct bench {
     struct engine *engine;
     struct stream *streams;
     int n, seconds, n_started;
+    uint32_t sink; /* of the last stream */
     enum way way;
     struct media_port *ports[2]; /* of the sending and the receiving end */
     struct loop_timer timer;
@@ -170,7 +172,7 @@ static void open_paths(struct bench *b, struct path **sender, struct path **rece
         open_sealed(b, sender, receiver);
         return;
     }
-    if (b->way == WAY_MEMORY) {
+    if (b->way == WAY_MEMORY || b->way == WAY_MIXED) {
         check(path_memory_open(sender, receiver, &info), &info);
         return;
     }
@@ -207,9 +209,11 @@ static void add_stream(struct bench *b, int number) {
     open_paths(b, &sender, &receiver);
     s->paths[0] = sender;
     s->paths[1] = receiver;
-    uint32_t source = 0, sink = 0;
+    uint32_t source = 0, sink = b->way == WAY_MIXED ? b->sink : 0;
     check(engine_add_node_take(b->engine, &s->source.stream, AUDIO_INPUT, &source, &info), &info);
-    check(engine_add_node_take(b->engine, &s->sink.stream, AUDIO_OUTPUT, &sink, &info), &info);
+    if (!sink)
+        check(engine_add_node_take(b->engine, &s->sink.stream, AUDIO_OUTPUT, &sink, &info), &info);
+    b->sink = sink;
     (void)engine_add_link_take(b->engine, source, &config, sender, on_added, b);
     config.receiving = true;
     s->receive = engine_add_link_take(b->engine, sink, &config, receiver, on_added, b);
@@ -220,7 +224,7 @@ int main(int argc, char **argv) {
     while (argc > 3 && b.way < N_WAYS && strcmp(argv[3], ways[b.way]) != 0)
         b.way++;
     if (b.n < 1 || b.n > STREAMS_MAX || b.seconds < 1 || b.way == N_WAYS) {
-        fprintf(stderr, "usage: engine-cpu [N [SECONDS [udp|memory|sealed]]]\n");
+        fprintf(stderr, "usage: engine-cpu [N [SECONDS [udp|memory|mixed|sealed]]]\n");
         return 2;
     }
     struct err_info info;
