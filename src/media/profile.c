@@ -21,6 +21,9 @@ constexpr int32_t LDPC_REPAIR_MIN = 7; /* OpenFEC cannot build a smaller LDPC-St
 constexpr int32_t LDPC_LATENCY_MIN_MS = 50;
 constexpr int32_t FEC_LATENCY_MIN_MS = 20;
 
+/* Below it, no packet and no block of any kind can be kept in a queue. */
+constexpr int32_t PLAIN_LATENCY_MIN_MS = 5;
+
 struct shape {
     int32_t from_ms; /* least target */
     double packet_ms;
@@ -33,6 +36,7 @@ static const struct shape FEC_SHAPES[] = {
     {30, 2.5, 6, 7},
     {FEC_LATENCY_MIN_MS, 2.5, 4, 6},
 };
+static const struct shape *const FEC_SHORTEST = &FEC_SHAPES[sizeof FEC_SHAPES / sizeof *FEC_SHAPES - 1];
 static const struct shape PLAIN_SHAPES[] = {{40, 5, 0, 0}, {20, 2.5, 0, 0}, {10, 2, 0, 0}, {0, 1, 0, 0}};
 
 static const struct shape *shape_for(const struct shape *shapes, int32_t target_ms) {
@@ -76,6 +80,10 @@ static enum err derive_block(const struct stream_settings *s, const struct shape
             reterr, ERR_INVALID,
             has_source ? "/settings/fec_block_repair_packets" : "/settings/fec_block_source_packets",
             "fec_block_source_packets and fec_block_repair_packets belong together: give both or neither");
+    double packet_ms = (double)c->packet_length_ns / NS_PER_MS;
+    /* packets that are longer than those of the table: fewer of them */
+    while (shape < FEC_SHORTEST && shape->source * packet_ms > target_ms - FEC_MARGIN_MS)
+        shape++;
     int32_t source = has_source ? s->fec_block_source_packets : (int32_t)shape->source;
     int32_t repair = has_repair ? s->fec_block_repair_packets : (int32_t)shape->repair;
     if (!has_repair && c->fec == CODEC_FEC_LDPC && repair < LDPC_REPAIR_MIN)
@@ -88,10 +96,15 @@ static enum err derive_block(const struct stream_settings *s, const struct shape
         return err_set_at(reterr, ERR_INVALID, "/settings/fec_block_repair_packets",
                           "LDPC needs at least %d repair packets in a block, not %d: raise it, or use fec rs8m",
                           (int)LDPC_REPAIR_MIN, (int)repair);
-    double packet_ms = (double)c->packet_length_ns / NS_PER_MS;
+    if (!has_source && source * packet_ms > target_ms - FEC_MARGIN_MS)
+        return err_set_at(reterr, ERR_INVALID, "/settings/packet_length_ms",
+                          "no FEC block of packets of %g ms repairs anything in time at a target latency of %d ms: use "
+                          "packets of %g ms, a target of %d ms, or fec none",
+                          packet_ms, (int)target_ms, floor((target_ms - FEC_MARGIN_MS) / source * 10) / 10,
+                          (int)ceil(source * packet_ms + FEC_MARGIN_MS));
     if (source * packet_ms > target_ms - FEC_MARGIN_MS)
         return err_set_at(
-            reterr, ERR_INVALID, has_source ? "/settings/fec_block_source_packets" : "/settings/packet_length_ms",
+            reterr, ERR_INVALID, "/settings/fec_block_source_packets",
             "a FEC block of %d packets of %g ms repairs nothing in time at a target latency of %d ms: use a target of "
             "%d ms, at most %d packets, or fec none",
             (int)source, packet_ms, (int)target_ms, (int)ceil(source * packet_ms + FEC_MARGIN_MS),
@@ -101,17 +114,67 @@ static enum err derive_block(const struct stream_settings *s, const struct shape
     return ERR_OK;
 }
 
-static enum err check_latency(const struct stream_settings *s, int32_t target_ms, struct err_info *reterr) {
-    int32_t least = s->fec == FEC_CODE_NONE ? 5 : s->fec == FEC_CODE_LDPC ? LDPC_LATENCY_MIN_MS : FEC_LATENCY_MIN_MS;
-    if (target_ms >= least)
+static int32_t least_latency_ms(enum fec_code fec) {
+    switch (fec) {
+    case FEC_CODE_NONE:
+        return PLAIN_LATENCY_MIN_MS;
+    case FEC_CODE_LDPC:
+        return LDPC_LATENCY_MIN_MS;
+    case FEC_CODE_RS8M:
+        break;
+    }
+    return FEC_LATENCY_MIN_MS;
+}
+
+static enum err check_latency(const struct stream_settings *s, int32_t ms, const char *pointer,
+                              struct err_info *reterr) {
+    int32_t least = least_latency_ms(s->fec);
+    if (ms >= least)
         return ERR_OK;
     if (s->fec == FEC_CODE_NONE)
-        return err_set_at(reterr, ERR_INVALID, "/settings/target_latency_ms", "%d ms is too short: %d ms is the least",
-                          (int)target_ms, (int)least);
-    return err_set_at(reterr, ERR_INVALID, "/settings/target_latency_ms",
-                      "%d ms is too short for fec %s: %d ms is the least, or use fec %s", (int)target_ms,
-                      fec_code_name(s->fec), (int)least,
-                      s->fec == FEC_CODE_LDPC && target_ms >= FEC_LATENCY_MIN_MS ? "rs8m" : "none");
+        return err_set_at(reterr, ERR_INVALID, pointer, "%d ms is too short: %d ms is the least", (int)ms, (int)least);
+    return err_set_at(reterr, ERR_INVALID, pointer, "%d ms is too short for fec %s: %d ms is the least, or use fec %s",
+                      (int)ms, fec_code_name(s->fec), (int)least,
+                      s->fec == FEC_CODE_LDPC && ms >= FEC_LATENCY_MIN_MS ? "rs8m" : "none");
+}
+
+static int32_t least_of(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
+
+static int32_t most_of(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
+/* A bound that is not given gives way to the one that is. */
+static enum err derive_bounds(const struct stream_settings *s, struct profile_latency *l, struct err_info *reterr) {
+    bool has_min = s->has_latency_min_ms == PRESENCE_VALUE, has_max = s->has_latency_max_ms == PRESENCE_VALUE;
+    l->min_ms = has_min ? s->latency_min_ms : (int32_t)PROFILE_DEFAULT_LATENCY_MS;
+    l->max_ms = has_max ? s->latency_max_ms : (int32_t)PROFILE_CEILING_MS;
+    if (has_min && has_max && l->min_ms > l->max_ms)
+        return err_set_at(reterr, ERR_INVALID, "/settings/latency_min_ms",
+                          "latency_min_ms (%d) is above latency_max_ms (%d): %d is the most", (int)l->min_ms,
+                          (int)l->max_ms, (int)l->max_ms);
+    if (!has_min)
+        l->min_ms = least_of(l->min_ms, l->max_ms);
+    if (!has_max)
+        l->max_ms = most_of(l->min_ms, l->max_ms);
+    return check_latency(s, l->min_ms, has_min ? "/settings/latency_min_ms" : "/settings/latency_max_ms", reterr);
+}
+
+enum err profile_latency(const struct stream_settings *settings, struct profile_latency *ret, struct err_info *reterr) {
+    struct profile_latency l = {};
+    enum err e = derive_bounds(settings, &l, reterr);
+    if (settings->has_target_latency_ms == PRESENCE_VALUE) {
+        l.start_ms = l.min_ms = l.max_ms = settings->target_latency_ms;
+        e = check_latency(settings, l.start_ms, "/settings/target_latency_ms", reterr);
+    } else {
+        l.adapts = l.min_ms < l.max_ms;
+        l.start_ms = most_of(l.min_ms, least_of((int32_t)PROFILE_DEFAULT_LATENCY_MS, l.max_ms));
+    }
+    if (e == ERR_OK)
+        *ret = l;
+    return e;
 }
 
 static enum codec_latency_profile latency_profile(enum latency_profile profile, int32_t target_ms) {
@@ -138,17 +201,17 @@ enum err profile_derive(const struct stream_settings *settings, struct codec_set
         return err_set_at(reterr, ERR_UNSUPPORTED, "/settings/encoding",
                           "the encoding '%s' is not built: l16/48000/2, l16/44100/2 and other l16/RATE/CHANNELS are",
                           settings->encoding);
-    int32_t target_ms = settings->has_target_latency_ms == PRESENCE_VALUE ? settings->target_latency_ms
-                                                                          : (int32_t)PROFILE_DEFAULT_LATENCY_MS;
-    enum err e = check_latency(settings, target_ms, reterr);
+    struct profile_latency latency;
+    enum err e = profile_latency(settings, &latency, reterr);
     if (e != ERR_OK)
         return e;
+    int32_t target_ms = latency.min_ms; /* what works with the least works with all that it may grow to */
     struct codec_settings c = {
         .wire_rate_hz = encoding->rate_hz,
         .wire_channels = encoding->n_channels,
         .payload_type = encoding->payload_type,
         .fec = FEC[settings->fec],
-        .target_latency_ns = target_ms * NS_PER_MS,
+        .target_latency_ns = latency.start_ms * NS_PER_MS,
         .latency_profile = latency_profile(settings->latency_profile, target_ms),
         .resampler = RESAMPLER[settings->resampler_profile],
         .control = true,

@@ -13,8 +13,19 @@ struct stream_settings; /* generated: model_gen.h */
  *
  * Threads: any.
  */
-/* `fec_from_uri`: for external Roc URIs the scheme decides; it must agree with the settings where both are explicit. */
+
+/* What `auto` may choose from, or one latency that was asked for (then all three are the same). */
+struct profile_latency {
+    bool adapts;
+    int32_t start_ms, min_ms, max_ms;
+};
+enum err profile_latency(const struct stream_settings *settings, struct profile_latency *ret, struct err_info *reterr);
+
+/* Packets and FEC blocks are those of the *least* latency that the stream may have: so every other that auto may choose
+ * needs nothing but another decoder. */
 enum err profile_derive(const struct stream_settings *settings, struct codec_settings *ret, struct err_info *reterr);
 
-/* The default target when a stream says null (auto). */
+/* Where auto begins, and its floor unless one is given. */
 constexpr int64_t PROFILE_DEFAULT_LATENCY_MS = 100;
+/* Its ceiling unless one is given: a conversation over more is none. */
+constexpr int64_t PROFILE_CEILING_MS = 500;

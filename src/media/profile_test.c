@@ -118,6 +118,79 @@ static void what_is_asked_for_is_taken_if_it_can_work(void **) {
     refuse(&s, "/settings/target_latency_ms", "use fec rs8m");
 }
 
+static void bounds(struct stream_settings *s, int32_t min_ms, int32_t max_ms) {
+    stream_settings_defaults(s);
+    s->has_latency_min_ms = min_ms ? PRESENCE_VALUE : PRESENCE_NULL;
+    s->has_latency_max_ms = max_ms ? PRESENCE_VALUE : PRESENCE_NULL;
+    s->latency_min_ms = min_ms;
+    s->latency_max_ms = max_ms;
+}
+
+static void auto_has_a_floor_a_ceiling_and_a_start_between_them(void **) {
+    static const struct {
+        int32_t min_ms, max_ms; /* 0: null */
+        struct profile_latency want;
+        double packet_ms;
+    } CASES[] = {
+        {0, 0, {true, 100, 100, 500}, 5},     {20, 0, {true, 100, 20, 500}, 2.5},
+        {0, 60, {false, 60, 60, 60}, 2.5},    {30, 60, {true, 60, 30, 60}, 2.5},
+        {800, 0, {false, 800, 800, 800}, 5},  {150, 1000, {true, 150, 150, 1000}, 5},
+        {0, 5000, {true, 100, 100, 5000}, 5}, {80, 80, {false, 80, 80, 80}, 2.5},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct stream_settings s;
+        struct profile_latency l;
+        bounds(&s, CASES[i].min_ms, CASES[i].max_ms);
+        assert_int_equal(profile_latency(&s, &l, nullptr), ERR_OK);
+        assert_int_equal(l.adapts, CASES[i].want.adapts);
+        assert_int_equal(l.start_ms, CASES[i].want.start_ms);
+        assert_int_equal(l.min_ms, CASES[i].want.min_ms);
+        assert_int_equal(l.max_ms, CASES[i].want.max_ms);
+        /* what works at the floor is what is sent */
+        struct codec_settings c = derive(&s);
+        assert_int_equal(c.target_latency_ns, l.start_ms * NS_PER_MS);
+        assert_int_equal(c.packet_length_ns, (int64_t)(CASES[i].packet_ms * NS_PER_MS));
+        assert_true(c.fec_source_packets * c.packet_length_ns <= (l.min_ms - 10) * NS_PER_MS);
+    }
+    struct stream_settings s;
+    bounds(&s, 300, 200);
+    refuse(&s, "/settings/latency_min_ms", "200 is the most");
+    bounds(&s, 10, 0);
+    refuse(&s, "/settings/latency_min_ms", "20 ms is the least");
+    bounds(&s, 0, 15);
+    refuse(&s, "/settings/latency_max_ms", "20 ms is the least");
+    /* a latency that was asked for has no bounds */
+    bounds(&s, 300, 200);
+    s.has_target_latency_ms = PRESENCE_VALUE;
+    s.target_latency_ms = 50;
+    struct profile_latency l;
+    assert_int_equal(profile_latency(&s, &l, nullptr), ERR_OK);
+    assert_false(l.adapts);
+    assert_int_equal(l.start_ms, 50);
+}
+
+/* Every refusal names a value; that value is taken. */
+static void the_nearest_value_that_works_is_named(void **) {
+    struct stream_settings s = settings_for(100, FEC_CODE_RS8M);
+    s.has_packet_length_ms = PRESENCE_VALUE;
+    strcpy(s.encoding, "l16/44100/1");
+    s.packet_length_ms = 10; /* 90 ms take nine of them: the block is a shorter one */
+    assert_int_equal(derive(&s).fec_source_packets, 6);
+    s.packet_length_ms = 15;
+    assert_int_equal(derive(&s).fec_source_packets, 6);
+    s.target_latency_ms = 60;
+    refuse(&s, "/settings/packet_length_ms", "packets of 12.5 ms, a target of 70 ms");
+    s.packet_length_ms = 12.5;
+    assert_int_equal(derive(&s).fec_source_packets, 4);
+    s.packet_length_ms = 15;
+    s.target_latency_ms = 70;
+    assert_int_equal(derive(&s).fec_source_packets, 4);
+    s = settings_for(10, FEC_CODE_RS8M);
+    refuse(&s, "/settings/target_latency_ms", "20 ms is the least, or use fec none");
+    s.fec = FEC_CODE_NONE;
+    assert_int_equal(derive(&s).packet_length_ns, 2 * NS_PER_MS);
+}
+
 static void encodings_that_are_wide_have_shorter_packets(void **) {
     struct stream_settings s = settings_for(200, FEC_CODE_RS8M);
     strcpy(s.encoding, "l16/48000/8");
@@ -135,6 +208,8 @@ int main(void) {
         cmocka_unit_test(a_twentieth_of_the_packets_may_be_lost),
         cmocka_unit_test(ldpc_has_as_many_repair_packets_as_it_needs),
         cmocka_unit_test(what_is_asked_for_is_taken_if_it_can_work),
+        cmocka_unit_test(auto_has_a_floor_a_ceiling_and_a_start_between_them),
+        cmocka_unit_test(the_nearest_value_that_works_is_named),
         cmocka_unit_test(encodings_that_are_wide_have_shorter_packets),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
