@@ -94,6 +94,7 @@ static void take_notice(struct engine *engine, const struct notice *notice) {
     case NOTICE_LINK_SILENT:
     case NOTICE_LINK_FAILED:
     case NOTICE_LINK_NEW_SESSION:
+    case NOTICE_LINK_LATENCY:
     case NOTICE_DECODER_OUT:
         engine_link_notice(engine, notice);
         break;
@@ -178,7 +179,7 @@ enum err engine_create(const struct engine_config *config, engine_event_fn on_ev
 /* Decoders and delay lines that were on their way between core and media thread. */
 static void take_back_what_is_under_way(struct media_thread *thread) {
     for (struct command command; ring_read(&thread->commands, &command, 1) == 1;)
-        if (command.kind == COMMAND_SWAP_DECODER)
+        if ((command.kind == COMMAND_SWAP_DECODER || command.kind == COMMAND_OFFER_DECODER) && command.decoder)
             command.decoder->ops->close(command.decoder);
         else if (command.kind == COMMAND_SET_DELAY)
             node_set_delay_take(command.node, command.delay);

@@ -6,6 +6,7 @@
 #include "audio/driver.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "media/adapt.h"
 #include "transport/codec.h"
 #include "transport/gate.h"
 #include "transport/path.h"
@@ -46,6 +47,7 @@ struct engine_config {
 enum engine_event_kind {
     ENGINE_LINK_STARTED, /* sending: first packet sent; receiving: first sound of a session came out of the decoder */
     ENGINE_LINK_SILENT,  /* receiving: no packets for a while (the sender stopped or is cut off) */
+    ENGINE_LINK_LATENCY, /* receiving: another target latency is in use from now on */
     ENGINE_LINK_FAILED,  /* a codec object refused work: it is closed and never asked again; remove the link */
     ENGINE_NODE_ENDED,   /* a source has nothing more to give */
     ENGINE_NODE_FAILED,
@@ -56,6 +58,9 @@ struct engine_event {
     uint32_t node;          /* id */
     uint32_t link;          /* id, 0 for node events */
     struct err_info reason; /* of failures */
+    /* ENGINE_LINK_LATENCY: */
+    int64_t from_ns, to_ns;
+    enum adapt_cause cause;
 };
 
 typedef void (*engine_event_fn)(void *arg, const struct engine_event *event);
@@ -110,6 +115,8 @@ struct engine_link_config {
     int map[ENGINE_CHANNELS_MAX];
     struct gate_config gate; /* receiving: its settings are filled in from above */
     int64_t start_delay_ns;  /* sending: encoders start staggered by at most 20 ms */
+    /* receiving: the target latency adapts between them; the same: it does not */
+    int64_t latency_min_ns, latency_max_ns;
     /* On a bus with mix_minus: what a link sends leaves out what comes in over those of the same member. "": none. */
     char member[ENGINE_MEMBER_MAX + 1];
     int64_t silent_after_ns; /* receiving: ENGINE_LINK_SILENT after this long without packets; 0: 1 s */

@@ -56,6 +56,8 @@ static void open_receive(struct link_record *record) {
         .map = config->map,
         .silent_after_ns = config->silent_after_ns,
         .member = config->member,
+        .latency_min_ns = config->latency_min_ns,
+        .latency_max_ns = config->latency_max_ns,
         .path = record->path,
     };
     record->result = link_receive_create(&link, record, &record->receive, &record->info);
@@ -184,6 +186,10 @@ static void close_all(struct link_record *record) {
         record->built->ops->close(record->built);
     if (record->old)
         record->old->ops->close(record->old);
+    for (; record->n_next_old > 0; record->n_next_old--) {
+        struct codec_decoder *old = record->next_old[record->n_next_old - 1];
+        old->ops->close(old);
+    }
     close_path(record);
     record->send = nullptr;
     record->receive = nullptr;
@@ -253,17 +259,28 @@ void engine_link_destroy_now(struct link_record *record) {
         free(record);
 }
 
-/* ---- a new decoder for a new sender ---- */
+/* ---- another decoder, for a new sender or another latency ---- */
 
 static void build_work(void *arg) {
     struct link_record *record = arg;
     const struct node *node = record->node->node;
     struct codec *codec = record->engine->config.codec;
+    struct codec_settings settings = record->config.settings;
+    if (record->builds_latency)
+        settings.target_latency_ns = record->offer.target_ns;
     struct codec_frame_format format = {
         .rate_hz = node->stream->format.rate_hz,
-        .n_channels = record->config.settings.wire_channels,
+        .n_channels = settings.wire_channels,
     };
-    record->result = codec->ops->open_decoder(codec, &record->config.settings, format, &record->built, &record->info);
+    record->result = codec->ops->open_decoder(codec, &settings, format, &record->built, &record->info);
+}
+
+static void build_what_is_wanted(struct link_record *record);
+
+static void send_decoder(struct link_record *record, enum command_kind kind, struct codec_decoder *decoder) {
+    media_thread_command(
+        record->node->thread,
+        &(struct command){.kind = kind, .receiving = true, .receive = record->receive, .decoder = decoder});
 }
 
 static void on_built(void *arg) {
@@ -274,24 +291,36 @@ static void on_built(void *arg) {
         close_if_free(record);
         return;
     }
+    struct codec_decoder *built = record->built;
+    record->built = nullptr;
+    if (record->builds_latency) {
+        if (record->result != ERR_OK)
+            log_warn(record->engine->config.log, "a decoder of another latency could not be built",
+                     LOG_UINT("link", record->id), LOG_STR("detail", record->info.message));
+        record->offered = record->result == ERR_OK ? built : nullptr;
+        send_decoder(record, COMMAND_OFFER_DECODER, record->offered);
+        build_what_is_wanted(record);
+        return;
+    }
     if (record->result != ERR_OK) {
         engine_tell(record->engine, ENGINE_LINK_FAILED, record->node->id, record->id, &record->info);
         return;
     }
-    record->decoder = record->built;
-    record->built = nullptr;
-    media_thread_command(record->node->thread, &(struct command){
-                                                   .kind = COMMAND_SWAP_DECODER,
-                                                   .receiving = true,
-                                                   .receive = record->receive,
-                                                   .decoder = record->decoder,
-                                               });
+    record->decoder = built;
+    send_decoder(record, COMMAND_SWAP_DECODER, built);
+    build_what_is_wanted(record);
 }
 
-static void build_decoder(struct link_record *record) {
-    record->decoder_wanted = record->dispose.active;
-    if (!record->decoder_wanted)
-        engine_job_start(record->engine, &record->build, build_work, on_built, record);
+/* One thing at a time; a new sender first, as its sound waits. Asked again whenever something has ended. */
+static void build_what_is_wanted(struct link_record *record) {
+    if (record->state != RECORD_LIVE || record->build.active || record->dispose.active || record->offered)
+        return;
+    if (!record->decoder_wanted && !record->latency_wanted)
+        return;
+    record->builds_latency = !record->decoder_wanted;
+    *(record->builds_latency ? &record->latency_wanted : &record->decoder_wanted) = false;
+    record->result = ERR_OK;
+    engine_job_start(record->engine, &record->build, build_work, on_built, record);
 }
 
 static void dispose_work(void *arg) {
@@ -300,13 +329,55 @@ static void dispose_work(void *arg) {
     record->old = nullptr;
 }
 
+static void on_disposed(void *arg);
+
+static void dispose(struct link_record *record, struct codec_decoder *decoder) {
+    if (record->dispose.active) {
+        record->next_old[record->n_next_old++] = decoder; /* the one that faded, and one of the two of a change */
+        return;
+    }
+    record->old = decoder;
+    engine_job_start(record->engine, &record->dispose, dispose_work, on_disposed, record);
+}
+
 static void on_disposed(void *arg) {
     struct link_record *record = arg;
     if (is_orphan(record))
         return;
-    if (record->state == RECORD_LIVE && record->decoder_wanted)
-        build_decoder(record);
+    if (record->n_next_old > 0) {
+        dispose(record, record->next_old[--record->n_next_old]);
+        return;
+    }
+    build_what_is_wanted(record);
     close_if_free(record);
+}
+
+/* The offered decoder is the one in use now. */
+static void tell_latency(struct link_record *record) {
+    struct engine *engine = record->engine;
+    struct engine_event event = {
+        .kind = ENGINE_LINK_LATENCY,
+        .node = record->node->id,
+        .link = record->id,
+        .from_ns = record->config.settings.target_latency_ns,
+        .to_ns = record->offer.target_ns,
+        .cause = record->offer.cause,
+    };
+    record->config.settings.target_latency_ns = event.to_ns;
+    if (engine->on_event && record->state == RECORD_LIVE)
+        engine->on_event(engine->event_arg, &event);
+}
+
+static void take_back(struct link_record *record, struct codec_decoder *decoder) {
+    dispose(record, decoder);
+    struct codec_decoder *offered = record->offered;
+    if (!offered || (decoder != offered && decoder != record->decoder))
+        return; /* that of the sender before */
+    record->offered = nullptr;
+    if (decoder == offered)
+        return;
+    record->decoder = offered;
+    tell_latency(record);
 }
 
 /* ---- news ---- */
@@ -319,10 +390,14 @@ void engine_link_notice(struct engine *engine, const struct notice *notice) {
         record->gone = true;
         close_if_free(record);
     } else if (notice->kind == NOTICE_DECODER_OUT) {
-        record->old = notice->payload;
-        engine_job_start(engine, &record->dispose, dispose_work, on_disposed, record);
+        take_back(record, notice->payload);
     } else if (notice->kind == NOTICE_LINK_NEW_SESSION && live) {
-        build_decoder(record);
+        record->decoder_wanted = true;
+        build_what_is_wanted(record);
+    } else if (notice->kind == NOTICE_LINK_LATENCY && live) {
+        record->offer = record->receive->wanted;
+        record->latency_wanted = true;
+        build_what_is_wanted(record);
     } else if (notice->kind == NOTICE_LINK_STARTED && live) {
         engine_tell(engine, ENGINE_LINK_STARTED, record->node->id, record->id, nullptr);
     } else if (notice->kind == NOTICE_LINK_SILENT && live) {

@@ -64,16 +64,22 @@ struct link_record {
     /* What is queried: the newest of its kind, until the link is told to leave. Core only. */
     struct codec_encoder *encoder;
     struct codec_decoder *decoder;
+    struct codec_decoder *offered; /* of another latency: the media thread will let go of it, or of `decoder` */
+    struct adapt_decision offer;   /* that it was built for */
     int64_t end_to_end_ns;
     double gain_db; /* wanted now; `config` has that of the beginning */
     bool muted;
     bool remove_wanted;  /* while it is still being opened */
     bool gone;           /* the media thread has let go */
-    bool decoder_wanted; /* as soon as the last one is closed */
+    bool decoder_wanted; /* for a new sender, as soon as nothing else is under way */
+    bool latency_wanted; /* likewise: a decoder of another latency */
+    bool builds_latency; /* what the build job is for */
     enum err result;     // of open and build jobs
     struct err_info info;
-    struct codec_decoder *built; /* owned: on its way to the media thread */
-    struct codec_decoder *old;   /* owned: on its way to be closed */
+    struct codec_decoder *built;       /* owned: on its way to the media thread */
+    struct codec_decoder *old;         /* owned: on its way to be closed */
+    struct codec_decoder *next_old[2]; /* owned: to be closed after it */
+    size_t n_next_old;
     struct job main, build, dispose;
     engine_link_done_fn added;
     void *added_arg;

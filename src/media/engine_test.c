@@ -48,6 +48,9 @@ static void on_event(void *arg, const struct engine_event *event) {
     case ENGINE_LINK_SILENT:
         rig->n_silent++;
         break;
+    case ENGINE_LINK_LATENCY:
+        fail_msg("nothing here adapts");
+        break;
     case ENGINE_LINK_FAILED:
     case ENGINE_NODE_FAILED:
         rig->n_failed++;

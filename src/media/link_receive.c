@@ -7,10 +7,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "transport/rtp.h"
 
 constexpr int64_t SILENT_AFTER_DEFAULT_NS = NS_PER_S;
 /* A session that has been latched so long beyond its target latency plays, even if all it plays is silence. */
 constexpr int64_t QUIET_START_NS = 250 * NS_PER_MS;
+/* After a change that came to nothing. */
+constexpr int64_t ASK_AGAIN_NS = 10 * NS_PER_S;
 /* Whoever floods a port costs us no more than this a tick; the rest is dropped by the system. */
 constexpr size_t PACKETS_PER_TICK_MAX = 4 * TICK_PACKETS;
 
@@ -23,9 +26,26 @@ static enum err allocate(struct link_receive *link, const struct link_receive_co
     link->decoded = calloc(config->n_max * config->settings.wire_channels, sizeof *link->decoded);
     link->fading = calloc(config->n_max * config->settings.wire_channels, sizeof *link->fading);
     link->frames = calloc(config->n_max * config->node_channels, sizeof *link->frames);
+    link->adapts = config->latency_min_ns < config->latency_max_ns;
+    if (link->adapts && !crossfade_init(&link->crossfade, config->n_max, &config->settings))
+        return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     if (!link->gate || !link->held || !link->decoded || !link->fading || !link->frames)
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     return ERR_OK;
+}
+
+static void init_adapting(struct link_receive *link, const struct link_receive_config *config) {
+    const struct codec_settings *s = &config->settings;
+    bool has_fec = s->fec != CODEC_FEC_NONE;
+    arrivals_init(&link->arrivals, s->wire_rate_hz, has_fec);
+    adapt_init(&link->adapt, &(struct adapt_config){
+                                 .start_ns = s->target_latency_ns,
+                                 .min_ns = config->latency_min_ns,
+                                 .max_ns = config->latency_max_ns,
+                                 .packet_ns = s->packet_length_ns,
+                                 .block_ns = has_fec ? s->fec_source_packets * s->packet_length_ns : 0,
+                                 .repair_ns = has_fec ? s->fec_repair_packets * s->packet_length_ns : 0,
+                             });
 }
 
 enum err link_receive_create(const struct link_receive_config *config, void *owner, struct link_receive **ret,
@@ -50,6 +70,7 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
         link_receive_destroy(link);
         return e;
     }
+    link->fec = config->settings.fec;
     link->owner = owner;
     link->path = config->path;
     snprintf(link->member, sizeof link->member, "%s", config->member ? config->member : "");
@@ -62,6 +83,7 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
                                    .target_latency_ns = config->settings.target_latency_ns,
                                    .packet_length_ns = config->settings.packet_length_ns,
                                });
+    init_adapting(link, config);
     *ret = link;
     return ERR_OK;
 }
@@ -75,6 +97,7 @@ void link_receive_destroy(struct link_receive *link) {
         link->outgoing->ops->close(link->outgoing);
     if (link->path)
         link->path->ops->close(link->path);
+    crossfade_finish(&link->crossfade);
     gate_destroy(link->gate);
     free(link->held);
     free(link->decoded);
@@ -99,6 +122,8 @@ static void feed(struct link_receive *link, const struct tick *tick, const struc
     link->fed = true;
     if (link->decoder->ops->push_packet(link->decoder, packet->iface, packet->data, packet->len) != ERR_OK)
         fail(link, tick);
+    if (link->crossfade.decoder)
+        crossfade_feed(&link->crossfade, packet, tick->now_ns);
 }
 
 static void hold(struct link_receive *link, const struct packet *packet) {
@@ -108,6 +133,21 @@ static void hold(struct link_receive *link, const struct packet *packet) {
     memcpy(kept, packet, offsetof(struct packet, data) + packet->len);
 }
 
+static void measure_arrival(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
+    struct rtp_source source;
+    if (link->adapts && packet->iface == MEDIA_SOURCE &&
+        rtp_parse_source(packet->data, packet->len, link->fec, &source))
+        arrivals_packet(&link->arrivals, source.seq, source.timestamp, tick->now_ns);
+}
+
+/* The second decoder goes back unheard. */
+static void call_off_change(struct link_receive *link, const struct tick *tick) {
+    if (!link->crossfade.decoder)
+        return;
+    notices_put(tick->notices, NOTICE_DECODER_OUT, link->owner, crossfade_take(&link->crossfade));
+    link->latency_asked = false;
+}
+
 static void take_packet(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
     switch (gate_check(link->gate, packet, tick->now_ns)) {
     case GATE_DROP:
@@ -115,6 +155,9 @@ static void take_packet(struct link_receive *link, const struct tick *tick, cons
     case GATE_NEW_SESSION:
         link->first_packet_ns = tick->now_ns;
         link->n_held = 0;
+        arrivals_new_session(&link->arrivals);
+        adapt_new_session(&link->adapt);
+        call_off_change(link, tick);
         if (link->fed && !link->awaiting_decoder) {
             link->awaiting_decoder = true;
             link->told_new_session = false;
@@ -125,6 +168,7 @@ static void take_packet(struct link_receive *link, const struct tick *tick, cons
             link->first_packet_ns = tick->now_ns;
         break;
     }
+    measure_arrival(link, tick, packet);
     if (link->awaiting_decoder)
         hold(link, packet);
     else
@@ -198,6 +242,70 @@ void link_receive_swap_decoder(struct link_receive *link, const struct tick *tic
     link->n_held = 0;
 }
 
+/* ---- latency ---- */
+
+static uint64_t grown(uint64_t *seen, const _Atomic uint64_t *counter) {
+    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed), by = now - *seen;
+    *seen = now;
+    return by;
+}
+
+/* Asks for another latency where the arrivals of the last window call for it. */
+static void adapt(struct link_receive *link, const struct tick *tick) {
+    struct adapt_window window;
+    if (!link->adapts || !arrivals_window(&link->arrivals, tick->now_ns, &window))
+        return;
+    const struct gate_counters *gate = gate_counters(link->gate);
+    window.n_lost = (uint32_t)grown(&link->seen_lost, &gate->lost);
+    window.n_late = (uint32_t)grown(&link->seen_late, &gate->late);
+    window.jitter_ns = (int64_t)atomic_load_explicit(&gate->jitter_ns, memory_order_relaxed);
+    uint64_t hole_frames = grown(&link->seen_holes, &link->ledger.counters.lost_network);
+    window.hole_ns = (int64_t)hole_frames * NS_PER_S / link->ledger.config.rate_hz;
+    struct adapt_decision decision = adapt_decide(&link->adapt, &window);
+    if (decision.cause == ADAPT_STAY || link->latency_asked || link->awaiting_decoder ||
+        tick->now_ns < link->ask_again_ns)
+        return;
+    link->wanted = decision;
+    link->latency_asked = true;
+    notices_put(tick->notices, NOTICE_LINK_LATENCY, link->owner, nullptr);
+}
+
+void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder) {
+    if (!decoder || link->awaiting_decoder || link->crossfade.decoder || has_failed(link)) {
+        if (decoder)
+            notices_put(tick->notices, NOTICE_DECODER_OUT, link->owner, decoder);
+        link->latency_asked = false;
+        link->ask_again_ns = decoder ? 0 : tick->now_ns + ASK_AGAIN_NS;
+        return;
+    }
+    int64_t target_ns = link->wanted.target_ns;
+    crossfade_begin(&link->crossfade, decoder, target_ns, target_ns > link->target_latency_ns);
+}
+
+static void take_second_decoder(struct link_receive *link, const struct tick *tick) {
+    notices_put(tick->notices, NOTICE_DECODER_OUT, link->owner, link->decoder);
+    link->decoder = crossfade_take(&link->crossfade);
+    link->latency_asked = false;
+    link->target_latency_ns = link->ledger.config.target_latency_ns = link->wanted.target_ns;
+    gate_set_target_latency(link->gate, link->target_latency_ns);
+    adapt_changed(&link->adapt, link->target_latency_ns);
+}
+
+static void mix_second_decoder(struct link_receive *link, const struct tick *tick, size_t n) {
+    switch (crossfade_mix(&link->crossfade, link->decoded, n, link->remap.n_from, link->ledger.config.rate_hz,
+                          gate_missing(link->gate) > 0, tick->now_ns)) {
+    case CROSSFADE_UNDER_WAY:
+        break;
+    case CROSSFADE_DONE:
+        take_second_decoder(link, tick);
+        break;
+    case CROSSFADE_GIVEN_UP:
+        link->ask_again_ns = tick->now_ns + ASK_AGAIN_NS;
+        call_off_change(link, tick);
+        break;
+    }
+}
+
 /* ---- sound ---- */
 
 static void tell_ledger(struct link_receive *link, const struct tick *tick) {
@@ -269,6 +377,7 @@ void link_receive_tick(struct link_receive *link, const struct tick *tick) {
         return;
     tell_ledger(link, tick);
     follow_session(link, tick, false);
+    adapt(link, tick);
 }
 
 /* The end of the sender before, under the beginning of this one. */
@@ -296,6 +405,8 @@ static bool decode(struct link_receive *link, const struct tick *tick, size_t n)
         return false;
     }
     send_feedback(link, tick);
+    if (link->crossfade.decoder)
+        mix_second_decoder(link, tick, n);
     return true;
 }
 

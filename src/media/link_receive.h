@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/list.h"
+#include "media/arrivals.h"
+#include "media/crossfade.h"
 #include "media/gain.h"
 #include "media/ledger.h"
 #include "media/meter.h"
@@ -15,6 +17,9 @@
  *
  * When the gate sees a new sender, the decoder in use stays with the old one (libroc never leaves it), so the core is
  * asked for a new decoder; packets wait in a small queue until it comes. What the old one still has to play is faded out.
+ *
+ * Where the latency adapts, arrivals are measured and a policy (adapt.h) is asked. What it wants is asked of the core, too:
+ * a second decoder, which takes the place of the first by a crossfade.
  *
  * Life cycle: link_receive_create (worker) → tick, swap_decoder (media thread) → link_receive_destroy (worker).
  * Threads: as said; counters, meter and gain are shared with the core.
@@ -34,9 +39,19 @@ struct link_receive {
     struct ledger ledger;
     int64_t target_latency_ns, silent_after_ns;
     char member[ENGINE_MEMBER_MAX + 1];
+    /* What NOTICE_LINK_LATENCY is about; the media thread leaves it alone until that has been answered. */
+    struct adapt_decision wanted;
     // media thread
-    bool leaving; /* fades out, then it is let go */
-    bool faded;   /* … and has */
+    bool adapts;
+    enum codec_fec fec;
+    bool latency_asked; /* and not answered yet */
+    int64_t ask_again_ns;
+    struct adapt adapt;
+    struct arrivals arrivals;
+    struct crossfade crossfade;
+    uint64_t seen_lost, seen_late, seen_holes; /* of the counters, at the end of the last window */
+    bool leaving;                              /* fades out, then it is let go */
+    bool faded;                                /* … and has */
     int64_t leaving_ns;
     bool fed; /* the decoder has been given packets */
     bool awaiting_decoder, told_new_session;
@@ -72,8 +87,9 @@ struct link_receive_config {
     uint32_t n_map;
     const int *map;
     int64_t silent_after_ns;
-    const char *member; /* nullptr: none */
-    struct path *path;  /* taken on success */
+    int64_t latency_min_ns, latency_max_ns; /* the target adapts between them; the same: it does not */
+    const char *member;                     /* nullptr: none */
+    struct path *path;                      /* taken on success */
 };
 
 enum err link_receive_create(const struct link_receive_config *config, void *owner, struct link_receive **ret,
@@ -88,5 +104,8 @@ const float *link_receive_pop(struct link_receive *link, const struct tick *tick
 void link_receive_leave(struct link_receive *link, const struct tick *tick);
 /* The answer to NOTICE_LINK_NEW_SESSION; the old decoder goes back to the core. */
 void link_receive_swap_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
+/* The answer to NOTICE_LINK_LATENCY: a decoder of the wanted latency, or nullptr if there is none to be had. One of the two
+ * decoders goes back to the core: the old one when the new one is heard, or the new one. */
+void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
 /* Time that nobody will ever ask sound for. */
 void link_receive_skip(struct link_receive *link, uint64_t frames);

@@ -112,6 +112,9 @@ static void obey(struct media_thread *thread, const struct command *command, con
     case COMMAND_SWAP_DECODER:
         link_receive_swap_decoder(command->receive, tick, command->decoder);
         break;
+    case COMMAND_OFFER_DECODER:
+        link_receive_offer_decoder(command->receive, tick, command->decoder);
+        break;
     }
 }
 

@@ -23,6 +23,7 @@ enum command_kind {
     COMMAND_REMOVE_LINK,
     COMMAND_SWAP_DECODER,
     COMMAND_SET_DELAY,
+    COMMAND_OFFER_DECODER, /* of another latency; the decoder may be nullptr */
 };
 
 struct command {

@@ -17,6 +17,7 @@ enum notice_kind {
     NOTICE_LINK_SILENT,
     NOTICE_LINK_FAILED,
     NOTICE_LINK_NEW_SESSION, /* wants a new decoder */
+    NOTICE_LINK_LATENCY,     /* wants a decoder of another latency, see struct link_receive::wanted */
     NOTICE_DECODER_OUT,      /* payload: the old decoder */
     NOTICE_NODE_ENDED,
     NOTICE_NODE_FAILED,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "media/profile.h"
 
 /* The map stands where wire and endpoint meet: at the sender if there is one, else at the receiver. */
@@ -24,15 +25,24 @@ static enum err check_channel_map(const struct stream_settings *settings, const 
     return ERR_OK;
 }
 
-enum err link_settings_derive(const struct stream_spec *spec, const struct stream_sides *sides,
-                              struct codec_settings *ret, struct err_info *reterr) {
+static bool is_internal(const struct stream_sides *sides) {
+    return stream_side_is_here(&sides->source) && stream_side_is_here(&sides->destination);
+}
+
+static struct stream_settings settings_of_link(const struct stream_spec *spec, bool internal) {
     struct stream_settings settings = spec->settings;
-    bool internal = stream_side_is_here(&sides->source) && stream_side_is_here(&sides->destination);
-    bool between_peers = sides->source.is_remote || sides->destination.is_remote;
     if (internal) {
         settings.fec = FEC_CODE_NONE;
         settings.has_fec_block_source_packets = settings.has_fec_block_repair_packets = PRESENCE_ABSENT;
     }
+    return settings;
+}
+
+enum err link_settings_derive(const struct stream_spec *spec, const struct stream_sides *sides,
+                              struct codec_settings *ret, struct err_info *reterr) {
+    bool internal = is_internal(sides);
+    bool between_peers = sides->source.is_remote || sides->destination.is_remote;
+    struct stream_settings settings = settings_of_link(spec, internal);
     struct codec_settings derived;
     enum err err = profile_derive(&settings, &derived, reterr);
     if (!err)
@@ -43,6 +53,15 @@ enum err link_settings_derive(const struct stream_spec *spec, const struct strea
     derived.control = internal || between_peers || external->has_uri[URI_CONTROL];
     *ret = derived;
     return ERR_OK;
+}
+
+void link_settings_bounds(const struct stream_spec *spec, const struct stream_sides *sides, int64_t *ret_min_ns,
+                          int64_t *ret_max_ns) {
+    struct stream_settings settings = settings_of_link(spec, is_internal(sides));
+    struct profile_latency latency = {};
+    (void)profile_latency(&settings, &latency, nullptr);
+    *ret_min_ns = latency.min_ms * NS_PER_MS;
+    *ret_max_ns = latency.max_ms * NS_PER_MS;
 }
 
 static_assert(ENGINE_MEMBER_MAX >= LIMIT_HOST && ENGINE_MEMBER_MAX >= UID_SIZE);

@@ -13,6 +13,9 @@
  */
 enum err link_settings_derive(const struct stream_spec *spec, const struct stream_sides *sides,
                               struct codec_settings *ret, struct err_info *reterr);
+/* Between which latencies the receiving end may choose; the same: there is no choice. Of settings that can be derived. */
+void link_settings_bounds(const struct stream_spec *spec, const struct stream_sides *sides, int64_t *ret_min_ns,
+                          int64_t *ret_max_ns);
 
 /* Who is at the far end of a link, as a bus tells its members apart; "": nobody in particular. `far_is_source`: the link
  * receives. */

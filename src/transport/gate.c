@@ -49,6 +49,7 @@ struct gate {
     uint64_t max_seq;   /* extended; starts high enough to go backwards */
     uint64_t expired;   /* everything below is settled */
     uint64_t expiry;    /* packets */
+    int64_t packet_ns;  /* of this sender; 0: none yet */
     uint64_t gaps;      /* missing now, settled or not */
     uint64_t came[WINDOW / 64];
     uint32_t max_timestamp;
@@ -227,6 +228,11 @@ static bool is_latched_host(const struct gate *gate, const struct packet *packet
     return gate->config.trusted_path || path_address_same_host(&gate->from, &packet->from);
 }
 
+static void set_expiry(struct gate *gate) {
+    int64_t expiry = gate->config.settings.target_latency_ns / gate->packet_ns + 1;
+    gate->expiry = (uint64_t)(expiry < WINDOW / 2 ? expiry : WINDOW / 2);
+}
+
 /* Starts counting at this packet. */
 static void restart_counting(struct gate *gate, const struct rtp_source *source, int64_t arrival_ns) {
     if (gate->known)
@@ -243,9 +249,8 @@ static void restart_counting(struct gate *gate, const struct rtp_source *source,
 
     const struct codec_settings *s = &gate->config.settings;
     int64_t samples = (int64_t)(source->payload_len / (2 * s->wire_channels));
-    int64_t packet_ns = samples * NS_PER_S / s->wire_rate_hz;
-    int64_t expiry = s->target_latency_ns / packet_ns + 1;
-    gate->expiry = (uint64_t)(expiry < WINDOW / 2 ? expiry : WINDOW / 2);
+    gate->packet_ns = samples * NS_PER_S / s->wire_rate_hz;
+    set_expiry(gate);
 }
 
 static void latch(struct gate *gate, const struct rtp_source *source, const struct packet *packet) {
@@ -465,6 +470,12 @@ struct gate *gate_create(const struct gate_config *config) {
 
 void gate_destroy(struct gate *gate) {
     free(gate);
+}
+
+void gate_set_target_latency(struct gate *gate, int64_t target_latency_ns) {
+    gate->config.settings.target_latency_ns = target_latency_ns;
+    if (gate->packet_ns > 0)
+        set_expiry(gate);
 }
 
 bool gate_is_latched(const struct gate *gate) {

@@ -70,6 +70,8 @@ void gate_destroy(struct gate *gate);
 enum gate_verdict gate_check(struct gate *gate, const struct packet *packet, int64_t now_ns);
 /* Expires sequence gaps and the latch; call once a tick. */
 void gate_tick(struct gate *gate, int64_t now_ns);
+/* How long packets are waited for from now on. */
+void gate_set_target_latency(struct gate *gate, int64_t target_latency_ns);
 /* Is a sender latched, and when did its last source packet come? */
 bool gate_is_latched(const struct gate *gate);
 int64_t gate_last_packet_ns(const struct gate *gate);

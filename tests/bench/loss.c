@@ -10,6 +10,7 @@
 #include "media/profile.h"
 #include "model_gen.h"
 #include "support/lossy_path.h"
+#include "support/wifi_trace.h"
 
 /*
  * Sound over a bad network, on virtual time: one stream through the whole engine, packets lost at random by a seeded
@@ -18,6 +19,8 @@
  *
  *   loss-sim [target_ms=100] [loss_percent=5] [seconds=60] [seed=1] [jitter_ms=0] [delay_ms=0]
  *            [packet_ms=…] [source=… repair=…]          settings other than those rocd derives from the target
+ *            [fec=1] [auto=0] [min_ms=…] [max_ms=…]     auto=1: target_ms is of no meaning, rocd chooses
+ *            [wifi=0]                                   1: a made-up wireless network instead (support/wifi_trace.h)
  *
  * Prints one line of JSON: lost frames (in the sound itself), those of the first second apart, because libroc repairs
  * nothing while its queue fills; what the engine counted; and the latency of the sound from being read at the source to
@@ -33,7 +36,8 @@ constexpr float LOST = 0.25f; /* what is below is a hole */
 constexpr float HEARD = 0.8f; /* what is above is an impulse */
 
 struct options {
-    double target_ms, loss_percent, seconds, seed, jitter_ms, delay_ms, packet_ms, source, repair;
+    double target_ms, loss_percent, seconds, seed, jitter_ms, delay_ms, packet_ms, source, repair, fec, adapts, min_ms,
+        max_ms, wifi;
 };
 
 /* One end of the stream: where frame 0 of it is in time, and what was seen of the sound. */
@@ -51,7 +55,8 @@ struct sim {
     bool sounding;
     uint64_t lost_frames, lost_at_start, heard_frames;
     double latency_first_ms, latency_min_ms, latency_max_ms, latency_last_ms, latency_sum_ms;
-    uint64_t n_impulses;
+    uint64_t n_impulses, n_changes;
+    struct wifi_trace wifi;
 };
 
 static void check(enum err e, const struct err_info *info) {
@@ -130,14 +135,20 @@ static uint32_t add_end(struct engine *engine, struct sim *sim, struct end *end,
 
 /* ---- the stream ---- */
 
-static struct codec_settings settings_for(const struct options *o) {
+static struct codec_settings settings_for(const struct options *o, struct profile_latency *ret_latency) {
     struct stream_settings settings;
     stream_settings_defaults(&settings);
-    settings.has_target_latency_ms = PRESENCE_VALUE;
+    settings.has_target_latency_ms = o->adapts > 0 ? PRESENCE_NULL : PRESENCE_VALUE;
+    settings.has_latency_min_ms = o->min_ms > 0 ? PRESENCE_VALUE : PRESENCE_NULL;
+    settings.has_latency_max_ms = o->max_ms > 0 ? PRESENCE_VALUE : PRESENCE_NULL;
+    settings.latency_min_ms = (int32_t)o->min_ms;
+    settings.latency_max_ms = (int32_t)o->max_ms;
+    settings.fec = o->fec > 0 ? FEC_CODE_RS8M : FEC_CODE_NONE;
     settings.target_latency_ms = (int32_t)o->target_ms;
     struct codec_settings derived;
     struct err_info info;
     check(profile_derive(&settings, &derived, &info), &info);
+    check(profile_latency(&settings, ret_latency, &info), &info);
     if (o->packet_ms > 0)
         derived.packet_length_ns = llround(o->packet_ms * NS_PER_MS);
     if (o->source > 0)
@@ -151,7 +162,9 @@ static void on_added(void *, uint32_t, enum err e, const struct err_info *info) 
     check(e, info);
 }
 
-static void on_event(void *, const struct engine_event *event) {
+static void on_event(void *arg, const struct engine_event *event) {
+    struct sim *sim = arg;
+    sim->n_changes += event->kind == ENGINE_LINK_LATENCY;
     if (event->kind == ENGINE_LINK_FAILED || event->kind == ENGINE_NODE_FAILED)
         check(ERR_INTERNAL, &event->reason);
 }
@@ -166,11 +179,11 @@ static void report(const struct options *o, const struct codec_settings *s, cons
         (double)s->packet_length_ns / NS_PER_MS, s->fec_source_packets, s->fec_repair_packets);
     printf("\"heard_frames\": %llu, \"lost_frames\": %llu, \"lost_at_start\": %llu, \"lost_frames_counted\": %llu, "
            "\"packets_lost\": %llu, "
-           "\"packets_repaired\": %llu, \"sessions\": %llu, ",
+           "\"packets_repaired\": %llu, \"sessions\": %llu, \"changes\": %llu, \"target_last_ms\": %g, ",
            (unsigned long long)sim->heard_frames, (unsigned long long)sim->lost_frames,
            (unsigned long long)sim->lost_at_start, (unsigned long long)status->lost_frames,
-           (unsigned long long)status->lost, (unsigned long long)status->repaired,
-           (unsigned long long)status->sessions);
+           (unsigned long long)status->lost, (unsigned long long)status->repaired, (unsigned long long)status->sessions,
+           (unsigned long long)sim->n_changes, (double)status->target_latency_ns / NS_PER_MS);
     printf("\"latency_ms\": {\"first\": %.2f, \"least\": %.2f, \"mean\": %.2f, \"most\": %.2f, \"last\": %.2f}}\n",
            sim->latency_first_ms, sim->latency_min_ms, sim->latency_sum_ms / n, sim->latency_max_ms,
            sim->latency_last_ms);
@@ -185,7 +198,7 @@ static void simulate(const struct options *o) {
     check(roc_codec_create((struct log){}, &codec, &info), &info);
     struct engine_config engine_config = {
         .clock = &sim.loop.clock.clock, .loop = &sim.loop.loop, .codec = codec, .stepped = true};
-    check(engine_create(&engine_config, on_event, nullptr, &engine, &info), &info);
+    check(engine_create(&engine_config, on_event, &sim, &engine, &info), &info);
     uint32_t source = add_end(engine, &sim, &sim.source, AUDIO_INPUT);
     uint32_t sink = add_end(engine, &sim, &sim.sink, AUDIO_OUTPUT);
 
@@ -195,7 +208,12 @@ static void simulate(const struct options *o) {
         lossy_path_open_take(inner, &sim.loop.clock.clock, o->loss_percent / 100, (uint64_t)o->seed);
     lossy->jitter_ns = llround(o->jitter_ms * NS_PER_MS);
     lossy->delay_ns = llround(o->delay_ms * NS_PER_MS);
-    struct engine_link_config config = {.settings = settings_for(o), .receiving = true, .gate = {.trusted_path = true}};
+    struct profile_latency latency;
+    struct engine_link_config config = {
+        .settings = settings_for(o, &latency), .receiving = true, .gate = {.trusted_path = true}};
+    config.latency_min_ns = latency.min_ms * NS_PER_MS;
+    config.latency_max_ns = latency.max_ms * NS_PER_MS;
+    wifi_trace_init(&sim.wifi, (uint64_t)o->seed);
     uint32_t receive = engine_add_link_take(engine, sink, &config, &lossy->path, on_added, nullptr);
     config.receiving = false;
     (void)engine_add_link_take(engine, source, &config, sending, on_added, nullptr);
@@ -203,6 +221,8 @@ static void simulate(const struct options *o) {
     int64_t end_ns = sim.loop.clock.now_ns + llround(o->seconds * NS_PER_S);
     while (sim.loop.clock.now_ns < end_ns) {
         loop_sim_run_until(&sim.loop, sim.loop.clock.now_ns + TICK_NS);
+        if (o->wifi > 0)
+            wifi_trace_step(&sim.wifi, lossy, sim.loop.clock.now_ns);
         engine_step(engine, sim.loop.clock.now_ns);
         loop_sim_settle(&sim.loop);
     }
@@ -226,7 +246,9 @@ static const struct {
     {"seconds", offsetof(struct options, seconds)},     {"seed", offsetof(struct options, seed)},
     {"jitter_ms", offsetof(struct options, jitter_ms)}, {"delay_ms", offsetof(struct options, delay_ms)},
     {"packet_ms", offsetof(struct options, packet_ms)}, {"source", offsetof(struct options, source)},
-    {"repair", offsetof(struct options, repair)},
+    {"repair", offsetof(struct options, repair)},       {"fec", offsetof(struct options, fec)},
+    {"auto", offsetof(struct options, adapts)},         {"min_ms", offsetof(struct options, min_ms)},
+    {"max_ms", offsetof(struct options, max_ms)},       {"wifi", offsetof(struct options, wifi)},
 };
 
 static bool set_option(struct options *options, const char *word) {
@@ -242,7 +264,7 @@ static bool set_option(struct options *options, const char *word) {
 }
 
 int main(int argc, char **argv) {
-    struct options options = {.target_ms = 100, .loss_percent = 5, .seconds = 60, .seed = 1};
+    struct options options = {.target_ms = 100, .loss_percent = 5, .seconds = 60, .seed = 1, .fec = 1};
     for (int i = 1; i < argc; i++)
         if (!set_option(&options, argv[i])) {
             fprintf(stderr, "loss-sim: %s is none of:", argv[i]);

@@ -34,8 +34,14 @@ static void take_from_inner(struct lossy_path *lossy) {
             lossy->n_lost += packet.iface == MEDIA_SOURCE;
             continue;
         }
+        int64_t due_ns = clock_now_ns(lossy->clock) + lossy->delay_ns + (int64_t)(late * (double)lossy->jitter_ns);
+        if (due_ns < lossy->held_until_ns)
+            due_ns = lossy->held_until_ns;
+        if (lossy->in_order && due_ns < lossy->last_due_ns)
+            due_ns = lossy->last_due_ns;
+        lossy->last_due_ns = due_ns;
         lossy->queue[lossy->n_queued++] = (struct lossy_packet){
-            .due_ns = clock_now_ns(lossy->clock) + lossy->delay_ns + (int64_t)(late * (double)lossy->jitter_ns),
+            .due_ns = due_ns,
             .seq = lossy->next_seq++,
             .packet = packet,
         };

@@ -109,6 +109,7 @@ void apply_add_link_take(struct run_end *end, struct path *path, const struct ga
         config.start_delay_ns = (int64_t)(r->next_start++) * STEP_NS % SPREAD_NS;
     } else {
         config.gate = *gate;
+        link_settings_bounds(&run->spec, &run->sides, &config.latency_min_ns, &config.latency_max_ns);
         config.gate.trusted_path = run->sides.source.is_endpoint;
         int64_t release_ns = run->settings.target_latency_ns * 2;
         config.gate.release_ns = release_ns > NS_PER_S ? release_ns : NS_PER_S;

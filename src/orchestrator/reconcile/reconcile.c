@@ -172,11 +172,14 @@ void reconcile_on_engine_event(struct reconcile *r, const struct engine_event *e
         return;
     case ENGINE_LINK_STARTED:
     case ENGINE_LINK_SILENT:
+    case ENGINE_LINK_LATENCY:
     case ENGINE_LINK_FAILED:
         break;
     }
     struct run_end *end = event->link ? find_end(r, event->link) : nullptr;
-    if (end && end->part != PLAN_PART_STOPPING)
+    if (end && event->kind == ENGINE_LINK_LATENCY)
+        status_latency_changed(end->run, event);
+    else if (end && end->part != PLAN_PART_STOPPING)
         on_link_event(end, event);
 }
 

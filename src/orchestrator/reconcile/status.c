@@ -119,10 +119,36 @@ static void show_nothing(struct stream_status *status) {
                                                  .has_network = PRESENCE_NULL,
                                                  .has_queue = PRESENCE_NULL};
     status->packets = (struct stream_packets){};
+    status->has_latency_change = PRESENCE_ABSENT;
     status->samples = (struct stream_samples){};
     status->ledger = (struct stream_ledger){};
     status->n_level_dbfs = 0;
     status->uptime_s = 0;
+}
+
+/* Auto has taken another target latency: it is in the status, an event, and in the log. */
+void status_latency_changed(struct run *run, const struct engine_event *event) {
+    struct reconcile *r = run->reconcile;
+    run->settings.target_latency_ns = event->to_ns;
+    log_info(r->log, "latency changed", LOG_STR("stream", run->uid), LOG_INT("from_ms", event->from_ns / NS_PER_MS),
+             LOG_INT("to_ms", event->to_ns / NS_PER_MS), LOG_STR("cause", adapt_cause_name(event->cause)));
+    struct stream_entry *entry = run_stream(run);
+    if (!entry || !run->exists || r->is_stopping)
+        return;
+    struct stream_status *status = &entry->object.status;
+    struct stream_latency_change *change = &status->latency_change;
+    int64_t changes = status->has_latency_change == PRESENCE_VALUE ? change->changes + 1 : 1;
+    *change =
+        (struct stream_latency_change){.from_ms = ms(event->from_ns), .to_ms = ms(event->to_ns), .changes = changes};
+    char now[CLOCK_TEXT_SIZE];
+    clock_format(now, clock_wall_ns(r->loop->clock));
+    snprintf(change->at, sizeof change->at, "%s", now);
+    snprintf(change->cause, sizeof change->cause, "%s", adapt_cause_name(event->cause));
+    snprintf(change->message, sizeof change->message, "%s", adapt_cause_text(event->cause));
+    status->has_latency_change = PRESENCE_VALUE;
+    status_poll_run(run);
+    if (!r->in_write)
+        registry_announce_stream(r->registry, entry, EVENT_STREAM_UPDATED);
 }
 
 static const struct node *clock_node(const struct run *run) {
