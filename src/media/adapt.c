@@ -77,7 +77,8 @@ static void remember(struct adapt *adapt, const struct adapt_window *w) {
         adapt->lossy_ns = LOSSY_NS;
     if (w->n_late > 0)
         adapt->late_ns = ECHO_NS + adapt->target_ns;
-    if (w->n_burst * adapt->config.packet_ns > adapt->config.repair_ns)
+    /* half: a burst takes repair packets of its block along */
+    if (2 * w->n_burst * adapt->config.packet_ns > adapt->config.repair_ns)
         adapt->burst_ns = ECHO_NS + adapt->target_ns;
     adapt->unchanged_ns += w->length_ns;
     adapt->since_need_ns += w->length_ns;
