@@ -317,6 +317,16 @@ void fake_world_link_event(struct fake_world *world, const struct fake_link *lin
     send_event(world, &event);
 }
 
+void fake_world_latency_event(struct fake_world *world, const struct fake_link *link, int64_t from_ms, int64_t to_ms,
+                              enum adapt_cause cause) {
+    send_event(world, &(struct engine_event){.kind = ENGINE_LINK_LATENCY,
+                                             .node = link->node,
+                                             .link = link->id,
+                                             .from_ns = from_ms * NS_PER_MS,
+                                             .to_ns = to_ms * NS_PER_MS,
+                                             .cause = cause});
+}
+
 void fake_world_node_event(struct fake_world *world, enum audio_direction direction, enum engine_event_kind kind) {
     for (size_t i = world->n_nodes; i-- > 0;) {
         if (!world->nodes[i].is_open || world->nodes[i].direction != direction)

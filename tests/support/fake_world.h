@@ -85,6 +85,8 @@ void fake_world_step(struct fake_world *world);
 struct fake_link *fake_world_link(struct fake_world *world, bool receiving);
 void fake_world_link_event(struct fake_world *world, const struct fake_link *link, enum engine_event_kind kind);
 /* The newest open node of that direction has ended or failed. */
+void fake_world_latency_event(struct fake_world *world, const struct fake_link *link, int64_t from_ms, int64_t to_ms,
+                              enum adapt_cause cause);
 void fake_world_node_event(struct fake_world *world, enum audio_direction direction, enum engine_event_kind kind);
 void fake_world_clear_trace(struct fake_world *world);
 /* The number of the last event, and the types of those after one: "endpoint_added endpoint_removed". */

@@ -537,6 +537,40 @@ static void test_losses_degrade(void **state) {
     assert_string_equal(state_of(f), "running");
 }
 
+static const struct stream_status *status_of(struct fixture *f) {
+    const struct registry_stream *stream = orchestrator_stream(f->world.orchestrator, f->stream);
+    assert_non_null(stream);
+    return &stream->status;
+}
+
+static void test_auto_tells_which_latency_it_took_and_why(void **state) {
+    struct fixture *f = *state;
+    make_external(f, 10001);
+    struct fake_link *link = fake_world_link(&f->world, true);
+    assert_int_equal(link->config.latency_min_ns, 100 * NS_PER_MS);
+    assert_int_equal(link->config.latency_max_ns, 500 * NS_PER_MS);
+    assert_int_equal(status_of(f)->has_latency_change, PRESENCE_ABSENT);
+    struct events *events = orchestrator_events(f->world.orchestrator);
+    uint64_t before = events_last(events);
+    fake_world_latency_event(&f->world, link, 100, 250, ADAPT_LATE);
+    assert_int_equal(events_last(events), before + 1);
+    fake_world_latency_event(&f->world, link, 250, 200, ADAPT_CALM);
+    assert_int_equal(events_last(events), before + 2);
+    const struct stream_status *status = status_of(f);
+    assert_int_equal(status->has_latency_change, PRESENCE_VALUE);
+    assert_string_equal(status->latency_change.cause, "Calm");
+    assert_true(status->latency_change.from_ms == 250 && status->latency_change.to_ms == 200);
+    assert_int_equal(status->latency_change.changes, 2);
+    assert_true(status->latency_ms.target == 200);
+    assert_string_equal(state_of(f), "running");
+    /* the next path knows nothing of it */
+    fake_world_link_event(&f->world, link, ENGINE_LINK_FAILED);
+    fake_world_run_ms(&f->world, 2000);
+    assert_string_equal(state_of(f), "running");
+    assert_int_equal(status_of(f)->has_latency_change, PRESENCE_ABSENT);
+    assert_true(status_of(f)->latency_ms.target == 100);
+}
+
 static void test_no_sound_yet(void **state) {
     struct fixture *f = *state;
     f->world.mute = true;
@@ -621,6 +655,7 @@ int main(void) {
         TEST(test_a_device_that_does_not_open),
         TEST(test_silence_degrades_and_sound_heals),
         TEST(test_losses_degrade),
+        TEST(test_auto_tells_which_latency_it_took_and_why),
         TEST(test_no_sound_yet),
         TEST(test_meters_only_while_somebody_watches),
         TEST(test_stop_at_any_step),
