@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT / 'tests')  # in place of tests/bench, where this file would hide the package of its name
 sys.dont_write_bytecode = True
 
-from bench import api, capacity, cpu, devices, drift, idle, latency, loss, peers, sealed  # noqa: E402
+from bench import adapt, api, capacity, cpu, devices, drift, idle, latency, loss, peers, sealed  # noqa: E402
 from bench.figures import NotMeasured, document, say, table  # noqa: E402
 from support import daemon  # noqa: E402
 from support.contract import contract  # noqa: E402
@@ -30,6 +30,7 @@ GROUPS = {
     'sealed': (sealed.measure, 'what sealing the sound between peers costs'),
     'loss': (loss.measure, 'samples lost by packet loss and target latency, on virtual time'),
     'drift': (drift.measure, 'an hour of devices whose clocks disagree, on virtual time'),
+    'adapt': (adapt.measure, 'auto latency on a made-up wireless network, beside fixed targets, on virtual time'),
     'latency': (latency.measure, 'latency over the target, POST /streams to the first sample'),
     'devices': (devices.measure, 'hot-plug to event, CPU of a virtual loudspeaker beside PipeWire\'s roc modules'),
     'idle': (idle.measure, 'CPU and memory of a daemon that has nothing to do'),
