@@ -7,11 +7,11 @@
 constexpr int64_t MARGIN_NS = 5 * NS_PER_MS;
 /* The usual transit follows the clocks: 100 ppm of drift put it 2 ms off, and libroc's own queue settles no faster. */
 constexpr int64_t REFERENCE_NS = 20 * NS_PER_S;
-constexpr int64_t HOLD_MIN_NS = 30 * NS_PER_S;
+constexpr int64_t HOLD_MIN_NS = 120 * NS_PER_S;
 constexpr int64_t HOLD_MAX_NS = 480 * NS_PER_S;
 /* A raise so soon after a lowering speaks against it; so long without need, all is forgotten. */
 constexpr int64_t PROBATION_NS = 300 * NS_PER_S;
-constexpr int64_t FORGIVE_NS = 600 * NS_PER_S;
+constexpr int64_t FORGIVE_NS = 900 * NS_PER_S;
 constexpr int64_t LOSSY_NS = 60 * NS_PER_S;
 /* A hole is known some time after its cause: a target latency, and what the ledger waits before it judges. */
 constexpr int64_t ECHO_NS = 3 * NS_PER_S;
@@ -112,6 +112,10 @@ static enum adapt_cause cause_of_raise(const struct adapt *adapt, const struct a
     return spread_ns + adapt->config.packet_ns > adapt->target_ns ? ADAPT_JITTER : ADAPT_LOSS;
 }
 
+static bool is_enough(const struct adapt *adapt, int64_t target_ns, int64_t need_ns) {
+    return need_ns <= target_ns * 9 / 10 || need_ns <= adapt->config.min_ns;
+}
+
 struct adapt_decision adapt_decide(struct adapt *adapt, const struct adapt_window *w) {
     const struct adapt_decision stay = {ADAPT_STAY, adapt->target_ns};
     remember(adapt, w);
@@ -127,18 +131,22 @@ struct adapt_decision adapt_decide(struct adapt *adapt, const struct adapt_windo
         return decide(adapt, cause_of_raise(adapt, w, spread_ns), rung_at_least(adapt, need_ns));
     }
 
-    bool latency_may_help = adapt->late_ns > 0 || block_ns > 0;
+    bool latency_may_help = adapt->late_ns > 0 || need_ns > adapt->target_ns * 3 / 4;
     if (w->hole_ns > 0 && latency_may_help && adapt->burst_ns == 0 && adapt->unchanged_ns > GUESS_NS)
         return decide(adapt, ADAPT_GLITCHES, rung_at_least(adapt, adapt->target_ns + 1));
 
     int64_t lower_ns = rung_below(adapt, adapt->target_ns);
-    if (need_ns <= lower_ns * 9 / 10 || need_ns <= adapt->config.min_ns)
-        adapt->calm_ns += w->length_ns;
-    else
+    if (!is_enough(adapt, lower_ns, need_ns)) {
         adapt->calm_ns = adapt->since_need_ns = 0;
+        return stay;
+    }
+    if (adapt->calm_ns == 0 || need_ns > adapt->most_need_ns)
+        adapt->most_need_ns = need_ns;
+    adapt->calm_ns += w->length_ns;
     if (adapt->calm_ns < adapt->hold_ns)
         return stay;
-    return decide(adapt, ADAPT_CALM, lower_ns);
+    int64_t lowest_ns = rung_below(adapt, lower_ns);
+    return decide(adapt, ADAPT_CALM, is_enough(adapt, lowest_ns, adapt->most_need_ns) ? lowest_ns : lower_ns);
 }
 
 /* ---- words ---- */

@@ -11,10 +11,10 @@
  * What a target must hold is *need*: how much later than usual the latest packets come, a margin, and, while the network
  * loses packets and FEC brings them back, the sound of a FEC block, because a lost packet is back only when its block
  * is. Need above the target raises it at once, to the next rung of a ladder of latencies (about a quarter apart). It is
- * lowered by one rung after need has been well below that rung for the whole of a hold time. A raise that follows a
- * lowering says that lowering was a mistake: the hold time doubles, up to a limit; a long time in which less would have
- * been enough forgives.
- * So trouble that comes back now and then is paid for ever more rarely, and nothing oscillates.
+ * lowered by one or two rungs after need has been well below them for the whole of a hold time, two minutes at first. A
+ * raise that follows a lowering says that the lowering was a mistake: the hold time doubles, up to a limit; a long time in
+ * which less would have been enough forgives. So trouble that comes back now and then is paid for ever more rarely, and
+ * nothing oscillates.
  *
  * Latency helps against delay and against what FEC can repair. Holes that it does not help against (breaks of the network,
  * bursts longer than a block repairs) change nothing.
@@ -62,7 +62,8 @@ struct adapt {
     int64_t reference_ns; /* the usual transit */
     bool has_reference;
     int64_t hold_ns;
-    int64_t calm_ns;       /* for so long less would have been enough */
+    int64_t calm_ns;       /* for so long less would have been enough: */
+    int64_t most_need_ns;  /* the most of it */
     int64_t lossy_ns;      /* for so long losses are still expected */
     int64_t late_ns;       /* … and late packets taken for the cause of holes */
     int64_t burst_ns;      /* … and holes put down to a burst that nothing repairs */

@@ -267,7 +267,7 @@ static uint64_t jitter_steps(struct rig *rig) {
         rig->lossy->jitter_ns = STEPS_MS[i] * NS_PER_MS;
         run(rig, 2);
         uint64_t lost = rig->ear.lost;
-        run(rig, i == 4 ? 240 : 60);
+        run(rig, i == 4 && rig->latency.adapts ? 280 : 30);
         lost_later += rig->ear.lost - lost;
     }
     return lost_later;
@@ -284,9 +284,9 @@ static void jitter_is_followed_up_and_down(void **state) {
     assert_int_equal(lost, 0);
     assert_true(rig->ear.lost < all_lost_fixed);
     assert_in_range(rig->n_raises, 2, 4);
-    assert_in_range(rig->n_changes, 4, 12);
+    assert_in_range(rig->n_changes, 3, 6);
     assert_true(rig->most_ns >= 200 * NS_PER_MS);
-    assert_true(target_ms(rig) < 200);
+    assert_true(target_ms(rig) * NS_PER_MS < rig->most_ns);
 }
 
 static void losses_alone_need_room_for_a_block(void **state) {
@@ -295,7 +295,7 @@ static void losses_alone_need_room_for_a_block(void **state) {
     for (size_t i = 0; i < 2; i++) {
         set_target(rig, 0, 20, 200);
         start(rig, false, LOSSES[i]);
-        run(rig, 200);
+        run(rig, 250);
         assert_true(rig->least_ns < 100 * NS_PER_MS);
         assert_in_range(rig->n_changes, 1, 10);
         struct engine_link_status status;
@@ -356,7 +356,7 @@ static void a_change_does_not_click(void **state) {
     assert_true(rig->n_raises >= 1);
     assert_int_equal(rig->ear.lost, 0);
     rig->lossy->jitter_ns = 0;
-    run_to_change(rig, 120);
+    run_to_change(rig, 200);
     assert_int_equal(rig->cause, ADAPT_CALM);
     assert_int_equal(rig->ear.lost, 0);
     /* two tones out of phase are louder while they are faded, but no steeper than that */
