@@ -111,7 +111,7 @@ void apply_add_link_take(struct run_end *end, struct path *path, const struct ga
         config.gate = *gate;
         link_settings_bounds(&run->spec, &run->sides, &config.latency_min_ns, &config.latency_max_ns);
         config.gate.trusted_path = run->sides.source.is_endpoint;
-        int64_t release_ns = run->settings.target_latency_ns * 2;
+        int64_t release_ns = config.latency_max_ns * 2;
         config.gate.release_ns = release_ns > NS_PER_S ? release_ns : NS_PER_S;
     }
     const struct node *node = end->is_sender ? run->source.node : run->destination.node;

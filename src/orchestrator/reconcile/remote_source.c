@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "orchestrator/link_settings.h"
 #include "orchestrator/reconcile/farewell.h"
 #include "orchestrator/reconcile/reconcile.h"
 #include "orchestrator/registry/grants.h"
@@ -238,6 +240,18 @@ static void on_reply(void *arg, const struct links_reply *reply, const struct er
         remote_source_renew(run);
 }
 
+/* The source makes packets, which are those of the least latency; how late they are played is decided here, and a peer that
+ * does not know these bounds yet refuses them. */
+static void show_packets_only(const struct run *run, struct stream_settings *settings) {
+    int64_t min_ns, max_ns;
+    link_settings_bounds(&run->spec, &run->sides, &min_ns, &max_ns);
+    if (settings->has_latency_min_ms == PRESENCE_VALUE || settings->has_latency_max_ms == PRESENCE_VALUE) {
+        settings->has_target_latency_ms = PRESENCE_VALUE;
+        settings->target_latency_ms = (int32_t)(min_ns / NS_PER_MS);
+    }
+    settings->has_latency_min_ms = settings->has_latency_max_ms = PRESENCE_ABSENT;
+}
+
 static void fill_spec(const struct run *run, const struct stream_entry *stream, const struct grants_case *wanted,
                       struct attachment_spec *ret) {
     const struct remote_source *remote = &run->remote;
@@ -250,6 +264,7 @@ static void fill_spec(const struct run *run, const struct stream_entry *stream, 
     /* A peer that does not know a member yet refuses it, null too; to be left out it means the same. */
     if (ret->settings.has_member != PRESENCE_VALUE)
         ret->settings.has_member = PRESENCE_ABSENT;
+    show_packets_only(run, &ret->settings);
     snprintf(ret->epoch, sizeof ret->epoch, "%s", run->reconcile->epoch);
     snprintf(ret->source, sizeof ret->source, "%s", wanted->source);
     crypto_hex(ret->offer.public_key, remote->key.public_key, CRYPTO_DH_KEY_SIZE);

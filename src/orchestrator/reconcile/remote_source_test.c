@@ -130,7 +130,9 @@ static struct links_call *read_put(struct fixture *f, const struct fake_peer *pe
     assert_non_null(call);
     assert_null(call->request.user); /* a peer asks for itself */
     const char *body = call->request.body;
-    assert_null(strstr(body, "member")); /* peers that do not know it yet refuse it */
+    assert_null(strstr(body, "member")); /* peers that do not know them yet refuse them */
+    assert_null(strstr(body, "latency_min"));
+    assert_null(strstr(body, "latency_max"));
     assert_int_equal(schema_decode_text(&attachment_spec_schema, body, strlen(body), 0, &f->asked, nullptr, nullptr),
                      ERR_OK);
     return call;
@@ -293,6 +295,30 @@ static void test_other_settings_need_the_next_link(void **state) {
     flow(f, ENGINE_LINK_STARTED);
     assert_string_equal(state_of(f), "running");
     assert_string_equal(fake_world_link(&f->world, true)->config.member, f->source->uid);
+}
+
+static void test_what_auto_does_is_no_matter_of_the_source(void **state) {
+    struct fixture *f = *state;
+    struct stream_spec spec = stream_from(f, f->source->uid);
+    spec.settings.has_latency_min_ms = spec.settings.has_latency_max_ms = PRESENCE_VALUE;
+    spec.settings.latency_min_ms = 40;
+    spec.settings.latency_max_ms = 300;
+    put(f, &spec);
+    answer(f, STREAM_STATE_CONNECTING, nullptr);
+    assert_int_equal(f->asked.settings.has_target_latency_ms, PRESENCE_VALUE);
+    assert_int_equal(f->asked.settings.target_latency_ms, 40); /* packets for the least */
+    flow(f, ENGINE_LINK_STARTED);
+    const struct fake_link *link = fake_world_link(&f->world, true);
+    assert_int_equal(link->config.latency_min_ns, 40 * NS_PER_MS);
+    assert_int_equal(link->config.latency_max_ns, 300 * NS_PER_MS);
+    const struct attachment_spec before = f->asked;
+    fake_world_latency_event(&f->world, link, 100, 250, ADAPT_LATE);
+    run_ms(f, 5000);
+    answer(f, STREAM_STATE_RUNNING, nullptr); /* a renewal, the same as before */
+    assert_true(attachment_spec_equal(&f->asked, &before));
+    assert_string_equal(f->world.trace, "+destination +receiver");
+    assert_string_equal(state_of(f), "running");
+    assert_true(orchestrator_stream(f->world.orchestrator, STREAM)->status.latency_ms.target == 250);
 }
 
 static void test_another_source_is_asked_and_the_first_is_told(void **state) {
@@ -909,6 +935,7 @@ int main(void) {
         T(test_it_is_asked_again_every_five_seconds),
         T(test_the_gain_is_ours_and_a_new_name_is_told),
         T(test_other_settings_need_the_next_link),
+        T(test_what_auto_does_is_no_matter_of_the_source),
         T(test_another_source_is_asked_and_the_first_is_told),
         T(test_row_reply_lost),
         T(test_row_source_unreachable),
