@@ -91,6 +91,7 @@ struct audio_host {
 struct audio_endpoint {
     const char *uid;
     const struct endpoint_spec *spec;
+    int64_t period_ns; /* how much sound a device shall move at a time; 0: as the driver likes */
 };
 
 /* Something that a driver has found, or a virtual device that it keeps up. Borrowed for the time of the call. */
@@ -161,6 +162,9 @@ struct audio_driver {
      * date. The spec is copied. */
     void (*expose)(struct audio_driver_state *state, const struct audio_endpoint *endpoint);
     void (*withdraw)(struct audio_driver_state *state, const char *uid);
+
+    /* An endpoint that is open shall move so much at a time from now on. Optional: it stays as it was opened. */
+    void (*set_period)(struct audio_driver_state *state, const char *uid, int64_t period_ns);
 };
 
 /* Every driver of this build, nullptr-terminated (audio/registry.c). */

@@ -10,7 +10,7 @@
 
 /* Changes what the user sets of an endpoint or a stream: a merge patch of the options that are given. */
 
-enum { NAME, ENABLE, DISABLE, MUTE, UNMUTE, VOLUME, DELAY, CHANNELS, RATE, GAIN, LATENCY };
+enum { NAME, ENABLE, DISABLE, MUTE, UNMUTE, VOLUME, DELAY, PERIOD, CHANNELS, RATE, GAIN, LATENCY };
 
 static const struct option_def OPTIONS[] = {
     [NAME] = {'n', "name", OPTION_VALUE, "NAME", "What it is called; '' lets rocd choose."},
@@ -21,6 +21,7 @@ static const struct option_def OPTIONS[] = {
     [VOLUME] = {'v', "volume", OPTION_VALUE, "VOLUME",
                 "endpoint: 0 to 1.5, or 0% to 150%, as mixers show it; 'keep' leaves it to the system."},
     [DELAY] = {'d', "delay", OPTION_VALUE, "MS", "endpoint: hold sound back so long."},
+    [PERIOD] = {'p', "period", OPTION_VALUE, "MS", "endpoint: how much sound a device moves at a time, or auto."},
     [CHANNELS] = {'c', "channels", OPTION_VALUE, "N", "endpoint: samples per frame."},
     [RATE] = {'r', "rate", OPTION_VALUE, "HZ", "endpoint: frames per second."},
     [GAIN] = {'g', "gain", OPTION_VALUE, "DB", "stream: gain, from -60 to 12."},
@@ -42,6 +43,7 @@ static const struct {
     [UNMUTE] = {{"muted", MEMBER_FALSE}, ENDPOINT | STREAM, true},
     [VOLUME] = {{"volume", MEMBER_PERCENT, "keep"}, ENDPOINT},
     [DELAY] = {{"delay_ms", MEMBER_NUMBER}, ENDPOINT},
+    [PERIOD] = {{"period_ms", MEMBER_NUMBER, "auto"}, ENDPOINT},
     [CHANNELS] = {{"channels", MEMBER_INTEGER}, ENDPOINT},
     [RATE] = {{"rate_hz", MEMBER_INTEGER}, ENDPOINT},
     [GAIN] = {{"gain_db", MEMBER_NUMBER}, STREAM, true},

@@ -32,13 +32,13 @@ static void members_are_written_in_the_order_of_the_contract(void **) {
     memcpy(endpoint.display_name, "a\"b\\/ü", sizeof "a\"b\\/ü");
     assert_encodes(
         &endpoint_spec_schema, &endpoint,
-        "{\"display_name\":\"a\\\"b\\\\/ü\",\"kind\":\"null\",\"enabled\":true,\"rate_hz\":48000,\"channels\":2,\"volume\":null,\"muted\":null,\"delay_ms\":0}");
+        "{\"display_name\":\"a\\\"b\\\\/ü\",\"kind\":\"null\",\"enabled\":true,\"rate_hz\":48000,\"channels\":2,\"volume\":null,\"muted\":null,\"delay_ms\":0,\"period_ms\":null}");
     endpoint.has_null = PRESENCE_VALUE;
     endpoint.null.direction = NULL_DIRECTION_INPUT;
     assert_encodes(
         &endpoint_spec_schema, &endpoint,
         "{\"display_name\":\"a\\\"b\\\\/ü\",\"kind\":\"null\",\"enabled\":true,\"rate_hz\":48000,\"channels\":2,"
-        "\"null\":{\"direction\":\"input\"},\"volume\":null,\"muted\":null,\"delay_ms\":0}");
+        "\"null\":{\"direction\":\"input\"},\"volume\":null,\"muted\":null,\"delay_ms\":0,\"period_ms\":null}");
     struct connection connection = {
         .connection_type = CONNECTION_TYPE_EXTERNAL,
         .external = {.media_uri = "rtp://a:1", .n_allowed_sources = 2, .allowed_sources = {"192.0.2.1", "::1"}}};

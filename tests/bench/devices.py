@@ -36,9 +36,7 @@ def private_pipewire(bench):
 
 
 def daemon_on(bench, pipewire):
-    env = pipewire.env()
-    made = Daemon(bench.new_directory('devices'), preexec=die_with_parent,
-                  env={k: env[k] for k in env if k.startswith(('XDG_', 'PIPEWIRE', 'DBUS'))})
+    made = Daemon(bench.new_directory('devices'), preexec=die_with_parent, env=pipewire.daemon_env())
     bench.stack.callback(made.finish)
     return made.start()
 

@@ -21,8 +21,7 @@ class Desktops:
         self.player = None
         for name, pipewire in self.sound.items():
             pipewire.start()
-            env = pipewire.env()
-            self.site.daemons[name].extra_env = {k: env[k] for k in env if k.startswith(('XDG_', 'PIPEWIRE', 'DBUS'))}
+            self.site.daemons[name].extra_env = pipewire.daemon_env()
 
     def close(self):
         try:

@@ -67,6 +67,7 @@ static enum err fake_open(struct audio_driver_state *state, const struct audio_h
     struct audio_stream *stream = calloc(1, sizeof *stream);
     assert_non_null(stream);
     *stream = (struct audio_stream){.ops = &OPS, .format = {48000, 2}};
+    the_world->period_ns = endpoint->period_ns;
     the_world->open_streams++;
     *ret = stream;
     return ERR_OK;
@@ -111,6 +112,11 @@ static void devices_withdraw(struct audio_driver_state *, const char *uid) {
     *the_world->exposed = 0;
 }
 
+static void devices_set_period(struct audio_driver_state *, const char *, int64_t period_ns) {
+    the_world->period_ns = period_ns;
+    the_world->n_periods++;
+}
+
 static enum audio_direction devices_direction(const struct endpoint_spec *spec) {
     if (spec->has_device == PRESENCE_VALUE)
         return spec->device.direction == DEVICE_DIRECTION_INPUT ? AUDIO_INPUT : AUDIO_OUTPUT;
@@ -126,7 +132,8 @@ static const struct audio_driver DEVICES = {.name = "card",
                                             .watch = devices_watch,
                                             .set_volume = devices_set_volume,
                                             .expose = devices_expose,
-                                            .withdraw = devices_withdraw};
+                                            .withdraw = devices_withdraw,
+                                            .set_period = devices_set_period};
 
 const struct audio_driver *const audio_drivers[] = {&FILES, &OTHERS, &DEVICES, nullptr};
 

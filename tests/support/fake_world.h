@@ -67,6 +67,8 @@ struct fake_world {
     const struct audio_watcher *watcher; /* of the driver "card" */
     void *watcher_arg;
     char exposed[UID_SIZE]; /* "": nothing */
+    int64_t period_ns;      /* asked last of an endpoint that was opened, or is open */
+    unsigned n_periods;     /* times that one that is open was asked */
     double gain_db;         /* last engine_set_gain */
     bool muted;
 };
@@ -84,9 +86,9 @@ void fake_world_step(struct fake_world *world);
 /* The newest open link of that direction, or nullptr. */
 struct fake_link *fake_world_link(struct fake_world *world, bool receiving);
 void fake_world_link_event(struct fake_world *world, const struct fake_link *link, enum engine_event_kind kind);
-/* The newest open node of that direction has ended or failed. */
 void fake_world_latency_event(struct fake_world *world, const struct fake_link *link, int64_t from_ms, int64_t to_ms,
                               enum adapt_cause cause);
+/* The newest open node of that direction has ended or failed. */
 void fake_world_node_event(struct fake_world *world, enum audio_direction direction, enum engine_event_kind kind);
 void fake_world_clear_trace(struct fake_world *world);
 /* The number of the last event, and the types of those after one: "endpoint_added endpoint_removed". */

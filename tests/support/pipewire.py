@@ -83,6 +83,10 @@ class PipeWire:
                       'XDG_CACHE_HOME': str(d / 'cache'), 'PIPEWIRE_REMOTE': 'pipewire-0',
                       'DBUS_SESSION_BUS_ADDRESS': 'disabled:', 'PIPEWIRE_LOG_SYSTEMD': 'false'}
 
+    def daemon_env(self):
+        """The same for a Daemon, which has directories of its own."""
+        return {k: v for k, v in self.env().items() if k.startswith(('XDG_', 'PIPEWIRE', 'DBUS'))}
+
     def spawn(self, command, **options):
         self.n_logs += 1
         log = open(self.directory / f'{self.n_logs}-{Path(command[0]).name}.log', 'wb')

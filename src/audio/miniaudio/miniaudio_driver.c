@@ -165,7 +165,7 @@ static enum audio_direction miniaudio_direction(const struct endpoint_spec *spec
 static enum err miniaudio_open(struct audio_driver_state *state, const struct audio_host *host,
                                const struct audio_endpoint *endpoint, struct audio_stream **ret,
                                struct err_info *reterr) {
-    return miniaudio_stream_open(((const struct miniaudio *)state)->backend, host, endpoint->spec, ret, reterr);
+    return miniaudio_stream_open(((const struct miniaudio *)state)->backend, host, endpoint, ret, reterr);
 }
 
 const struct audio_driver audio_driver_alsa = {

@@ -52,4 +52,5 @@ enum miniaudio_loss { LOSS_NONE, LOSS_STOPPED, LOSS_TROUBLE, LOSS_RUNAWAY };
 
 /* Worker thread. */
 enum err miniaudio_stream_open(const struct backend *backend, const struct audio_host *host,
-                               const struct endpoint_spec *spec, struct audio_stream **ret, struct err_info *reterr);
+                               const struct audio_endpoint *endpoint, struct audio_stream **ret,
+                               struct err_info *reterr);

@@ -234,8 +234,10 @@ static enum err check_format(const struct miniaudio_stream *s, const struct audi
                       s->system_name, wanted->rate_hz, wanted->n_channels, got->rate_hz, got->n_channels);
 }
 
-static enum err open_device(struct miniaudio_stream *s, ma_device_id *id, struct err_info *reterr) {
+static enum err open_device(struct miniaudio_stream *s, ma_device_id *id, int64_t period_ns, struct err_info *reterr) {
     ma_device_config config = backend_config(s->rt.direction, id, s->stream.format);
+    if (period_ns > 0)
+        config.periodSizeInFrames = (ma_uint32)(period_ns * s->stream.format.rate_hz / NS_PER_S);
     config.dataCallback = on_data;
     config.notificationCallback = on_notification;
     config.pUserData = s;
@@ -259,7 +261,9 @@ static enum err open_device(struct miniaudio_stream *s, ma_device_id *id, struct
 }
 
 enum err miniaudio_stream_open(const struct backend *backend, const struct audio_host *host,
-                               const struct endpoint_spec *spec, struct audio_stream **ret, struct err_info *reterr) {
+                               const struct audio_endpoint *endpoint, struct audio_stream **ret,
+                               struct err_info *reterr) {
+    const struct endpoint_spec *spec = endpoint->spec;
     enum audio_direction direction;
     bool is_default;
     ma_device_id id = {};
@@ -279,7 +283,7 @@ enum err miniaudio_stream_open(const struct backend *backend, const struct audio
     if (e == ERR_OK) {
         s->context->on_trouble = on_trouble;
         s->context->arg = s;
-        e = open_device(s, is_default ? nullptr : &id, reterr);
+        e = open_device(s, is_default ? nullptr : &id, endpoint->period_ns, reterr);
     }
     if (e != ERR_OK) {
         stream_close(&s->stream);

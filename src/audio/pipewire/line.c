@@ -8,6 +8,7 @@
 
 #include "audio/pipewire/pipewire_priv.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 
 /*
  * One pw_stream that is wished for. It is made anew whenever the server returns; the ring and the counters stay, so that
@@ -17,9 +18,6 @@
  * `node.linger` the session manager would end it, without `node.dont-fallback` it would play on the default device.) The
  * stream of a default endpoint has no target: the session manager connects it to its choice, and moves it.
  */
-
-/* The shortest cycle that is asked for: it is what the ring costs in latency, and how often programs are woken. */
-#define QUANTUM_WISH "256"
 
 static const uint32_t LAYOUTS[][8] = {
     {SPA_AUDIO_CHANNEL_MONO},
@@ -126,13 +124,17 @@ static struct pw_properties *virtual_properties(const struct line *line, const c
     return p;
 }
 
+static uint32_t period_frames(const struct line *line) {
+    return (uint32_t)((line->period_ns * line->format.rate_hz + NS_PER_S / 2) / NS_PER_S);
+}
+
 static struct pw_stream *make_stream(struct line *line, struct pw_properties *p) {
     if (!p)
         return nullptr;
     /* The session manager keeps volumes by the application's name: all of ours would get the same. */
     pw_properties_set(p, "state.restore-props", "false");
     pw_properties_set(p, "state.restore-target", "false");
-    pw_properties_setf(p, PW_KEY_NODE_LATENCY, QUANTUM_WISH "/%u", line->format.rate_hz);
+    pw_properties_setf(p, PW_KEY_NODE_LATENCY, "%u/%u", period_frames(line), line->format.rate_hz);
     return pw_stream_new(line->pw->core, "rocd", p);
 }
 
@@ -168,6 +170,16 @@ void line_connect(struct line *line) {
                             line->format.rate_hz);
         line_fail(line, &failure);
     }
+}
+
+void line_set_period(struct line *line, int64_t period_ns) {
+    line->period_ns = period_ns > 0 ? period_ns : LINE_PERIOD_NS;
+    if (!line->stream)
+        return;
+    char text[32];
+    snprintf(text, sizeof text, "%u/%u", period_frames(line), line->format.rate_hz);
+    pw_stream_update_properties(line->stream,
+                                &SPA_DICT_INIT_ARRAY(((struct spa_dict_item[]){{PW_KEY_NODE_LATENCY, text}})));
 }
 
 void line_disconnect(struct line *line) {
@@ -216,6 +228,7 @@ struct line *line_create(struct pipewire *pw, enum line_kind kind, enum audio_di
     line->n_refs = 1;
     line->direction = direction;
     line->format = format;
+    line->period_ns = LINE_PERIOD_NS;
     list_append(&pw->lines, &line->link);
     return line;
 }

@@ -8,7 +8,7 @@
 #include "audio/pipewire/pipewire_priv.h"
 #include "audio/spec.h"
 
-enum command_kind { COMMAND_WATCH, COMMAND_VOLUME, COMMAND_EXPOSE, COMMAND_WITHDRAW };
+enum command_kind { COMMAND_WATCH, COMMAND_VOLUME, COMMAND_EXPOSE, COMMAND_WITHDRAW, COMMAND_PERIOD };
 
 /* What the core wants. It is carried out by PipeWire's thread, in order. */
 struct command {
@@ -17,6 +17,7 @@ struct command {
     char name[NEWS_SYSTEM_NAME_SIZE]; /* a uid or a system_name */
     struct volume_wish wish;
     struct endpoint_spec spec;
+    int64_t period_ns;
 };
 
 /* Cuts at a character's boundary; what is no UTF-8 or no text for one line becomes '?'. */
@@ -71,6 +72,12 @@ static void run_command(struct pipewire *pw, const struct command *c) {
         break;
     case COMMAND_WITHDRAW:
         virtual_withdraw(pw, c->name);
+        break;
+    case COMMAND_PERIOD:
+        list_for_each(line, &pw->lines, link) {
+            if (line->is_open && strcmp(line->opened_uid, c->name) == 0)
+                line_set_period(line, c->period_ns);
+        }
         break;
     }
 }
@@ -134,6 +141,12 @@ static void pipewire_expose(struct audio_driver_state *state, const struct audio
 
 static void pipewire_withdraw(struct audio_driver_state *state, const char *uid) {
     struct command c = {.kind = COMMAND_WITHDRAW};
+    snprintf(c.name, sizeof c.name, "%s", uid);
+    post(state, &c);
+}
+
+static void pipewire_set_period(struct audio_driver_state *state, const char *uid, int64_t period_ns) {
+    struct command c = {.kind = COMMAND_PERIOD, .period_ns = period_ns};
     snprintf(c.name, sizeof c.name, "%s", uid);
     post(state, &c);
 }
@@ -242,4 +255,5 @@ const struct audio_driver audio_driver_pipewire = {
     .set_volume = pipewire_set_volume,
     .expose = pipewire_expose,
     .withdraw = pipewire_withdraw,
+    .set_period = pipewire_set_period,
 };

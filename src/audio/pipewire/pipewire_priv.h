@@ -97,6 +97,9 @@ struct graph_card {
     struct card_route routes[CARD_ROUTES_MAX]; /* the active ones */
 };
 
+/* Of one whose user has no wish, or that has none: what PipeWire does by itself, 1024 frames at 48 kHz. */
+constexpr int64_t LINE_PERIOD_NS = 21'333'334;
+
 enum line_kind { LINE_DEVICE, LINE_DEFAULT, LINE_VIRTUAL };
 
 /* One pw_stream that shall be there whenever the server is.
@@ -112,8 +115,10 @@ struct line {
     char display_name[NEWS_DISPLAY_NAME_SIZE];
     enum audio_direction direction;
     struct audio_format format;
-    bool is_open; /* by a stream: a ring has two ends only */
-    bool is_told; /* virtual: what the core was last told is in `told` */
+    bool is_open;              /* by a stream: a ring has two ends only */
+    char opened_uid[UID_SIZE]; /* of the endpoint as which it is open */
+    int64_t period_ns;         /* asked of the server, which takes the least of all that is running in its cycle */
+    bool is_told;              /* virtual: what the core was last told is in `told` */
     struct news_device told;
     struct volume volume;     /* virtual: put back when the server returns */
     struct pw_stream *stream; /* nullptr: not connected */
@@ -228,6 +233,8 @@ struct line *line_create(struct pipewire *pw, enum line_kind kind, enum audio_di
 void line_unref(struct line *line);
 /* If there is a server and nothing is in the way. */
 void line_connect(struct line *line);
+/* 0: LINE_PERIOD_NS. With the loop's lock. */
+void line_set_period(struct line *line, int64_t period_ns);
 void line_disconnect(struct line *line);
 /* Open streams are told. */
 void line_fail(struct line *line, const struct err_info *failure);

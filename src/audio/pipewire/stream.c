@@ -127,6 +127,8 @@ static void stream_close(struct audio_stream *stream) {
     pw_thread_loop_lock(s->pw->thread);
     atomic_store_explicit(&s->rt->is_open, false, memory_order_release);
     s->line->is_open = false;
+    if (s->line->kind == LINE_VIRTUAL)
+        line_set_period(s->line, 0);
     line_unref(s->line);
     pw_thread_loop_unlock(s->pw->thread);
     free(s);
@@ -163,8 +165,9 @@ static enum err open_virtual(struct pipewire *pw, const char *uid, struct line *
     return ERR_OK;
 }
 
-static enum err open_device(struct pipewire *pw, const struct endpoint_spec *spec, struct line **ret,
+static enum err open_device(struct pipewire *pw, const struct audio_endpoint *endpoint, struct line **ret,
                             struct err_info *reterr) {
+    const struct endpoint_spec *spec = endpoint->spec;
     const char *name = spec->device.system_name;
     enum audio_direction direction = audio_driver_pipewire.direction(spec);
     bool is_default = spec->kind == ENDPOINT_KIND_DEFAULT;
@@ -183,6 +186,8 @@ static enum err open_device(struct pipewire *pw, const struct endpoint_spec *spe
         copy_text(line->target, sizeof line->target, node->name);
     else if (!is_default)
         snprintf(line->target, sizeof line->target, "%" PRIu64, node->serial); /* another node has its name, too */
+    if (endpoint->period_ns > 0)
+        line->period_ns = endpoint->period_ns;
     line_connect(line);
     if (line->has_failed) {
         enum err e = line->failure.code;
@@ -205,9 +210,13 @@ enum err pipewire_open(struct audio_driver_state *state, const struct audio_host
     pw_thread_loop_lock(pw->thread);
     pipewire_run_commands(pw); /* what the core wanted before it wanted this */
     bool is_found = spec->kind == ENDPOINT_KIND_DEVICE || spec->kind == ENDPOINT_KIND_DEFAULT;
-    enum err e = is_found ? open_device(pw, spec, &s->line, reterr) : open_virtual(pw, endpoint->uid, &s->line, reterr);
+    enum err e =
+        is_found ? open_device(pw, endpoint, &s->line, reterr) : open_virtual(pw, endpoint->uid, &s->line, reterr);
     if (e == ERR_OK) {
         s->line->is_open = true;
+        copy_text(s->line->opened_uid, sizeof s->line->opened_uid, endpoint->uid);
+        if (s->line->kind == LINE_VIRTUAL)
+            line_set_period(s->line, endpoint->period_ns);
         s->pw = pw;
         s->rt = &s->line->rt;
         s->clock = host->clock;

@@ -167,6 +167,8 @@ static bool begin_link(struct run_end *end) {
     struct err_info info = {};
     info.code = link_settings_derive(&run->spec, &run->sides, &run->settings, &info);
     run->built_link = run->wanted_link;
+    nodes_take_period(&run->source);
+    nodes_take_period(&run->destination);
     if (info.code == ERR_OK)
         return true;
     apply_end_failed(end, "FormatMismatch", &info);

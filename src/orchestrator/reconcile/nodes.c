@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/link_settings.h"
 #include "orchestrator/reconcile/reconcile.h"
 #include "orchestrator/registry/devices.h"
 #include "orchestrator/registry/endpoints.h"
@@ -85,6 +86,49 @@ static void node_lost(struct node *node, const struct err_info *reason) {
     }
 }
 
+/* ---- how often a device moves sound ---- */
+
+/* What a device adds to the latency is small beside what the network is given, and programs are woken no more often than
+ * that needs. 128 and 1024 frames at 48 kHz. */
+constexpr int64_t PERIODS_IN_LATENCY = 8;
+constexpr int64_t PERIOD_MIN_NS = 2'666'667;
+constexpr int64_t PERIOD_MAX_NS = 21'333'334;
+
+static int64_t period_of(const struct node *node) {
+    if (node->spec.has_period_ms == PRESENCE_VALUE)
+        return (int64_t)(node->spec.period_ms * (double)NS_PER_MS);
+    int64_t period_ns = PERIOD_MAX_NS;
+    const struct node_use *use;
+    list_for_each(use, &node->users, link) {
+        int64_t min_ns, max_ns;
+        link_settings_bounds(&use->run->spec, &use->run->sides, &min_ns, &max_ns);
+        if (min_ns / PERIODS_IN_LATENCY < period_ns)
+            period_ns = min_ns / PERIODS_IN_LATENCY;
+    }
+    return period_ns > PERIOD_MIN_NS ? period_ns : PERIOD_MIN_NS;
+}
+
+static void tell_period(const struct node *node) {
+    const struct audio_driver *driver = node->driver->driver;
+    if (node->state == NODE_UP && driver->set_period)
+        driver->set_period(node->driver->state, node->endpoint_uid, node->period_ns);
+}
+
+/* Not to a longer one while it plays, but at the user's word: its ring would run dry once. */
+static void take_period(struct node *node) {
+    int64_t period_ns = period_of(node);
+    if (node->is_stale || node->state == NODE_CLOSING || period_ns == node->period_ns ||
+        (period_ns > node->period_ns && node->spec.has_period_ms != PRESENCE_VALUE))
+        return;
+    node->period_ns = period_ns;
+    tell_period(node);
+}
+
+void nodes_take_period(struct node_use *use) {
+    if (use->node)
+        take_period(use->node);
+}
+
 /* ---- opening and closing ---- */
 
 static void close_work(void *arg) {
@@ -109,9 +153,10 @@ static void close_unused(struct node *node) {
 
 static void open_work(void *arg) {
     struct node *node = arg;
-    node->failure.code = node->driver->driver->open(node->driver->state, node->reconcile->registry->drivers->host,
-                                                    &(struct audio_endpoint){node->endpoint_uid, &node->spec},
-                                                    &node->stream, &node->failure);
+    node->failure.code =
+        node->driver->driver->open(node->driver->state, node->reconcile->registry->drivers->host,
+                                   &(struct audio_endpoint){node->endpoint_uid, &node->spec, node->opened_period_ns},
+                                   &node->stream, &node->failure);
 }
 
 /* Out of memory it plays without, which the log tells. */
@@ -144,6 +189,8 @@ static void open_done(void *arg) {
     node->state = NODE_UP;
     node->was_up = true;
     set_delay(node);
+    if (node->period_ns != node->opened_period_ns)
+        tell_period(node);
     struct endpoint_entry *entry = entry_of(node);
     if (entry && !node->is_stale)
         endpoints_opened(node->reconcile->registry, entry, node->format);
@@ -156,6 +203,7 @@ static void begin_open(struct node *node) {
         return;
     }
     node->state = NODE_OPENING;
+    node->period_ns = node->opened_period_ns = period_of(node);
     if (loop_work(node->reconcile->loop, open_work, open_done, node) == ERR_OK)
         return;
     struct err_info failure = {};
@@ -202,6 +250,8 @@ enum err nodes_acquire(struct reconcile *reconcile, const char *endpoint_uid, st
         node->state = NODE_WAITING;
     else if (is_new)
         begin_open(node);
+    else if (node->state != NODE_WAITING)
+        take_period(node);
     return ERR_OK;
 }
 
@@ -250,15 +300,22 @@ static bool is_same_to_hear(const struct endpoint_spec *a, const struct endpoint
     copy.volume = b->volume;
     copy.has_muted = b->has_muted;
     copy.muted = b->muted;
-    copy.delay_ms = b->delay_ms; /* changes while it plays */
+    copy.delay_ms = b->delay_ms; /* these change while it plays */
+    copy.has_period_ms = b->has_period_ms;
+    copy.period_ms = b->period_ms;
     return endpoint_spec_equal(&copy, b);
 }
 
-static void take_delay(struct node *node, double delay_ms) {
-    if (node->is_stale || node->spec.delay_ms == delay_ms)
+static void take_changes(struct node *node, const struct endpoint_spec *spec) {
+    if (node->is_stale)
         return;
-    node->spec.delay_ms = delay_ms;
-    set_delay(node);
+    if (node->spec.delay_ms != spec->delay_ms) {
+        node->spec.delay_ms = spec->delay_ms;
+        set_delay(node);
+    }
+    node->spec.has_period_ms = spec->has_period_ms;
+    node->spec.period_ms = spec->period_ms;
+    take_period(node);
 }
 
 void nodes_endpoint_changed(struct reconcile *reconcile, const char *endpoint_uid) {
@@ -270,7 +327,7 @@ void nodes_endpoint_changed(struct reconcile *reconcile, const char *endpoint_ui
         if (!entry || entry->driver != node->driver || !is_same_to_hear(&node->spec, &entry->object.spec))
             node->is_stale = true;
         else
-            take_delay(node, entry->object.spec.delay_ms);
+            take_changes(node, &entry->object.spec);
     }
 }
 

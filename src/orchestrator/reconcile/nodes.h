@@ -35,8 +35,9 @@ struct node {
     enum node_state state;
     bool is_stale, has_ended;
     bool was_up;
-    struct list users; // struct node_use::link
-    uint32_t id;       /* engine's, once up */
+    struct list users;                   // struct node_use::link
+    uint32_t id;                         /* engine's, once up */
+    int64_t period_ns, opened_period_ns; /* asked of the device: now, and of `open` */
     struct audio_format format;
     struct audio_stream *stream; /* owned between open and engine */
     struct err_info failure;     /* of open */
@@ -55,6 +56,8 @@ enum err nodes_acquire(struct reconcile *reconcile, const char *endpoint_uid, st
                        struct err_info *reterr);
 /* Accepts a use that holds nothing. */
 void nodes_release(struct node_use *use);
+/* The settings of a user's links have changed. Accepts a use that holds nothing. */
+void nodes_take_period(struct node_use *use);
 enum plan_part nodes_part(const struct node_use *use);
 bool nodes_is_stale(const struct node_use *use, const char *endpoint_uid);
 

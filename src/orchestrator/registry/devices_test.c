@@ -387,6 +387,55 @@ static void virtual_devices_have_names_of_their_own(void **state) {
     assert_int_equal(put(w, one, &first, one, nullptr), ERR_OK); /* its own name is no collision */
 }
 
+/* ---- how much it moves at a time ---- */
+
+static void play_to(struct fake_world *w, const char *source, const char *device, int latency_ms,
+                    char ret_uid[static UID_SIZE]) {
+    struct stream_spec spec = fake_stream_between(source, device);
+    spec.settings.has_target_latency_ms = PRESENCE_VALUE;
+    spec.settings.target_latency_ms = latency_ms;
+    fake_put_stream(w, "", &spec, ret_uid);
+    fake_world_run_ms(w, 0);
+}
+
+static void its_streams_say_how_much_it_moves_at_a_time(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    const struct registry_endpoint *e = only(w, ENDPOINT_KIND_DEVICE);
+    char tone[UID_SIZE], uid[UID_SIZE], slow[UID_SIZE], usual[UID_SIZE], quick[UID_SIZE];
+    memcpy(uid, e->uid, sizeof uid);
+    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    play_to(w, tone, uid, 1000, slow);
+    assert_int_equal(w->period_ns, 21'333'334); /* not ever longer */
+    play_to(w, tone, uid, 100, usual);
+    assert_int_equal(w->period_ns, 12'500'000);
+    play_to(w, tone, uid, 10, quick);
+    assert_int_equal(w->period_ns, 2'666'667);
+    assert_int_equal(w->n_periods, 2);
+    /* it stays so while it plays: a longer one would be heard */
+    remove_stream(w, quick);
+    assert_int_equal(w->n_periods, 2);
+    /* unless somebody says so */
+    struct endpoint_spec spec = orchestrator_endpoint(w->orchestrator, uid)->spec;
+    spec.has_period_ms = PRESENCE_VALUE;
+    spec.period_ms = 30;
+    change(w, uid, &spec);
+    assert_int_equal(w->period_ns, 30 * NS_PER_MS);
+    assert_int_equal(w->n_periods, 3);
+    assert_int_equal(w->open_streams, 1 + 1); /* none was opened anew */
+    remove_stream(w, slow);
+    remove_stream(w, usual);
+    assert_int_equal(w->open_streams, 0);
+    play_to(w, tone, uid, 10, quick);
+    assert_int_equal(w->period_ns, 30 * NS_PER_MS);
+    assert_int_equal(w->n_periods, 3);
+    struct err_info info = {};
+    struct endpoint_spec other = fake_endpoint_spec("{\"kind\":\"tone\",\"period_ms\":5}");
+    assert_int_equal(put(w, "", &other, tone, &info), ERR_INVALID);
+    assert_string_equal(info.pointer, "/period_ms");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -401,6 +450,7 @@ int main(void) {
         TEST(what_a_write_may_not_do),
         TEST(a_virtual_device_is_kept_up),
         TEST(virtual_devices_have_names_of_their_own),
+        TEST(its_streams_say_how_much_it_moves_at_a_time),
     };
     return cmocka_run_group_tests_name("devices", tests, nullptr, nullptr);
 }

@@ -102,6 +102,9 @@ static enum err check_endpoint(const struct registry *registry, const char *uid,
         return err_set_at(reterr, ERR_INVALID, "/delay_ms",
                           "only what takes sound and plays or keeps it can be delayed: set delay_ms of the endpoint "
                           "where it is heard");
+    if (spec->has_period_ms == PRESENCE_VALUE && !kind_is_of(spec->kind, KINDS_TOLD_OF))
+        return err_set_at(reterr, ERR_INVALID, "/period_ms",
+                          "only devices, real and virtual, have a period: leave period_ms out");
     err = check_name(registry, uid, present, spec, reterr);
     return err ? err : check_turn(registry, present, direction, reterr);
 }
