@@ -19,6 +19,7 @@
 #include "http/http.h"
 #include "media/engine.h"
 #include "orchestrator/orchestrator.h"
+#include "os/thread.h"
 #include "store/store.h"
 #include "transport/codec.h"
 
@@ -124,7 +125,11 @@ static enum err open_orchestrator(struct app *app, const struct config *config, 
         .roster = &app->roster,
         .media_port = app->peering.port,
         .key = &app->identity.key,
+        .lacks_realtime = config->audio.realtime && !thread_may_become_realtime(),
     };
+    if (orchestrator.lacks_realtime)
+        log_info(orchestrator.log,
+                 "audio threads run without real-time scheduling, which the system refuses; see /readyz");
     enum err e = orchestrator_create(&orchestrator, &app->orchestrator, reterr);
     if (e == ERR_OK)
         e = orchestrator_start(app->orchestrator, reterr);

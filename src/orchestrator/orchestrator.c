@@ -27,6 +27,7 @@ struct orchestrator {
     struct registry registry;
     struct reconcile reconcile;
     int64_t refreshed_ns;
+    bool lacks_realtime;
     struct loop_timer stop;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -41,6 +42,7 @@ enum err orchestrator_create(const struct orchestrator_config *config, struct or
     o->log.topic = "core";
     o->loop = config->loop;
     o->links = config->links;
+    o->lacks_realtime = config->lacks_realtime;
     uint32_t epoch; /* tells cursors of this run from those of the last */
     crypto_random(&epoch, sizeof epoch);
     enum err err = drivers_init(&o->drivers, config->host, config->drivers, reterr);
@@ -185,6 +187,12 @@ void orchestrator_ready(const struct orchestrator *o, struct ready *ret) {
         add_reason(ret, "store", "StorageFailed", registry->writes.failure.message);
     ret->ready = ret->n_reasons == 0;
     /* Told, but no reason to send work elsewhere: everything else is served. */
+    if (o->lacks_realtime)
+        add_reason(
+            ret, "media", "NotRealtime",
+            "The system refuses real-time scheduling to audio threads, so sound may break up when the machine is busy. "
+            "Allow a real-time priority of 60 (LimitRTPRIO= of a systemd unit, rtprio in limits.conf, or CAP_SYS_NICE), "
+            "or set audio.realtime to false.");
     for (size_t i = 0; i < o->drivers.n; i++)
         if (o->drivers.all[i].failure.code != ERR_OK)
             add_reason(ret, o->drivers.all[i].driver->name, "DriverUnavailable", o->drivers.all[i].failure.message);

@@ -52,6 +52,7 @@ struct orchestrator_config {
     const char *address;   /* of the API, for the peer object; see orchestrator_set_address() */
     const char *version;
     uint16_t roc_port_min, roc_port_max;
+    bool lacks_realtime; /* audio threads wanted real-time scheduling, and the system refuses it: told in readyz */
     const char *const *drivers; /* names of enabled drivers, nullptr-terminated; nullptr: all */
     /* Of a site of more than one; all nullptr: a site of one. */
     struct links *links;

@@ -32,6 +32,19 @@ bool thread_become_realtime(void) {
     return pthread_setschedparam(pthread_self(), SCHED_FIFO, &param) == 0;
 }
 
+static void *try_realtime(void *arg) {
+    *(bool *)arg = thread_become_realtime();
+    return nullptr;
+}
+
+bool thread_may_become_realtime(void) {
+    struct thread thread = {};
+    bool may = false;
+    if (thread_start(&thread, "try-realtime", try_realtime, &may) == 0)
+        thread_join(&thread);
+    return may;
+}
+
 unsigned thread_n_processors(void) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0)

@@ -22,5 +22,7 @@ void thread_join(struct thread *thread);
 
 /* Asks for real-time scheduling of the calling thread, below that of sound servers; false where the system refuses. */
 bool thread_become_realtime(void);
+/* Would it be granted? Tried by a thread of its own. */
+bool thread_may_become_realtime(void);
 /* Processors that this process may use; at least 1. */
 unsigned thread_n_processors(void);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """The program: flags, configuration, one per state directory, signals, the unix socket."""
+import ctypes
 import os
 import re
+import resource
 import signal
 import socket
 import sqlite3
@@ -45,6 +47,21 @@ def test_wrong_flags(idle, args):
         args = args + ['--state-dir', idle.state_dir]
     text = refused(idle, *args)
     assert 'Assertion' not in text and 'core' not in text
+
+
+def without_realtime():
+    """In the child: whoever it runs as, the system refuses it real-time scheduling."""
+    PR_CAPBSET_DROP, CAP_SYS_NICE = 24, 23
+    resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYS_NICE, 0, 0, 0)
+
+
+def test_refused_realtime_is_told_with_what_to_do(daemons):
+    ready = daemons('low', args=['-d', 'tone'], preexec=without_realtime).api.get('/readyz')
+    assert ready['ready'] and [r['reason'] for r in ready['reasons']] == ['NotRealtime'], ready
+    assert 'LimitRTPRIO' in ready['reasons'][0]['message']
+    unwilling = daemons('unwilling', args=['-d', 'tone'], config='audio: {realtime: false}', preexec=without_realtime)
+    assert unwilling.api.get('/readyz') == {'ready': True, 'reasons': []}
 
 
 def test_another_address_is_refused_with_the_reason(idle):

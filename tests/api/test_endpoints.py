@@ -77,7 +77,7 @@ def test_a_virtual_device_waits_for_its_sound_server(shared, kind):
     made = shared.api.post(ENDPOINTS, {'kind': kind})
     assert made['status']['state'] == 'unavailable' and made['virtual'] == {'idle': 'auto'}, made
     ready = shared.api.get('/readyz')
-    assert ready['ready'] and [r['name'] for r in ready['reasons']] == ['pipewire'], ready
+    assert ready['ready'] and 'pipewire' in [r['name'] for r in ready['reasons']], ready
     shared.api.delete(made['endpoint_uri'])
 
 
