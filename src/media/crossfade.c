@@ -16,7 +16,7 @@ constexpr int64_t GIVE_UP_NS = 5 * NS_PER_S;
 constexpr double QUIET_POWER = 1e-5; /* -50 dBFS */
 constexpr double ALIKE = 0.7;
 constexpr double ALIKE_MIN = -0.6; /* what cancels out cannot be made loud */
-constexpr double FORGET = 0.8;     /* of the measured powers, a tick */
+constexpr double FORGET = 0.8;     /* of the measured powers, with every piece of sound */
 
 bool crossfade_init(struct crossfade *fade, size_t n_max, const struct codec_settings *settings) {
     *fade = (struct crossfade){.n_max = n_max, .fec = settings->fec};
@@ -101,6 +101,7 @@ static void measure(struct crossfade *fade, const float *old, size_t n) {
     fade->power_old = fade->power_old * FORGET + power_old;
     fade->power_new = fade->power_new * FORGET + power_new;
     fade->power_both = fade->power_both * FORGET + power_both;
+    fade->n_measured = fade->n_measured * FORGET + (double)n;
 }
 
 static double how_alike(const struct crossfade *fade) {
@@ -109,9 +110,9 @@ static double how_alike(const struct crossfade *fade) {
     return alike > 1 ? 1 : alike < ALIKE_MIN ? ALIKE_MIN : alike;
 }
 
-static bool is_good_moment(const struct crossfade *fade, size_t n, int64_t now_ns) {
-    double window = (double)n / (1 - FORGET);
-    if (fade->power_old <= QUIET_POWER * window && fade->power_new <= QUIET_POWER * window)
+static bool is_good_moment(const struct crossfade *fade, int64_t now_ns) {
+    double quiet = QUIET_POWER * fade->n_measured;
+    if (fade->power_old <= quiet && fade->power_new <= quiet)
         return true;
     return how_alike(fade) >= ALIKE || now_ns - fade->ready_ns >= (fade->raises ? PATIENCE_RAISING_NS : PATIENCE_NS);
 }
@@ -165,7 +166,7 @@ enum crossfade_state crossfade_mix(struct crossfade *fade, float *frames, size_t
         return CROSSFADE_UNDER_WAY;
     if (fade->length == 0 && any_old && !any_new) /* a hole, here and not there */
         return now_ns - fade->ready_ns < GIVE_UP_NS ? CROSSFADE_UNDER_WAY : CROSSFADE_GIVEN_UP;
-    if (fade->length == 0 && is_good_moment(fade, n * n_channels, now_ns)) {
+    if (fade->length == 0 && is_good_moment(fade, now_ns)) {
         fade->length = (size_t)(FADE_NS * rate_hz / NS_PER_S);
         fade->alike = how_alike(fade);
     }

@@ -32,7 +32,8 @@ struct crossfade {
     uint32_t first_sbn;
     int64_t fed_ns, sounds_ns, ready_ns; /* since when; 0: not yet */
     bool has_losses;
-    double power_old, power_new, power_both; /* sums over the last ticks */
+    double power_old, power_new, power_both; /* sums over the last pieces, however long each was */
+    double n_measured;                       /* samples in them */
     size_t position, length;                 /* frames of the fade; length 0: it has not begun */
     double alike;
     float *frames; /* owned */

@@ -262,7 +262,7 @@ static void adapt(struct link_receive *link, const struct tick *tick) {
     uint64_t hole_frames = grown(&link->seen_holes, &link->ledger.counters.lost_network);
     window.hole_ns = (int64_t)hole_frames * NS_PER_S / link->ledger.config.rate_hz;
     struct adapt_decision decision = adapt_decide(&link->adapt, &window);
-    if (decision.cause == ADAPT_STAY || link->latency_asked || link->awaiting_decoder ||
+    if (decision.cause == ADAPT_STAY || link->latency_asked || link->awaiting_decoder || link->leaving ||
         tick->now_ns < link->ask_again_ns)
         return;
     link->wanted = decision;
@@ -271,7 +271,7 @@ static void adapt(struct link_receive *link, const struct tick *tick) {
 }
 
 void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder) {
-    if (!decoder || link->awaiting_decoder || link->crossfade.decoder || has_failed(link)) {
+    if (!decoder || link->awaiting_decoder || link->crossfade.decoder || link->leaving || has_failed(link)) {
         if (decoder)
             notices_put(tick->notices, NOTICE_DECODER_OUT, link->owner, decoder);
         link->latency_asked = false;
