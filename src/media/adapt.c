@@ -109,7 +109,15 @@ static struct adapt_decision decide(const struct adapt *adapt, enum adapt_cause 
 static enum adapt_cause cause_of_raise(const struct adapt *adapt, const struct adapt_window *w, int64_t spread_ns) {
     if (w->n_late > 0)
         return ADAPT_LATE;
-    return spread_ns + adapt->config.packet_ns > adapt->target_ns ? ADAPT_JITTER : ADAPT_LOSS;
+    int64_t room_ns = adapt->target_ns - adapt->config.packet_ns;
+    if (spread_ns > room_ns)
+        return ADAPT_JITTER;
+    return spread_ns + w->portion_ns > room_ns ? ADAPT_DEVICE : ADAPT_LOSS;
+}
+
+static int64_t need_of(const struct adapt *adapt, const struct adapt_window *w, int64_t spread_ns) {
+    int64_t packet_ns = adapt->config.packet_ns, block_ns = adapt->lossy_ns > 0 ? adapt->config.block_ns : 0;
+    return spread_ns + w->portion_ns + (block_ns > packet_ns ? block_ns : packet_ns);
 }
 
 static bool is_enough(const struct adapt *adapt, int64_t target_ns, int64_t need_ns) {
@@ -124,8 +132,7 @@ struct adapt_decision adapt_decide(struct adapt *adapt, const struct adapt_windo
         return stay;
     }
     int64_t spread_ns = follow_transit(adapt, w) + MARGIN_NS;
-    int64_t block_ns = adapt->lossy_ns > 0 ? adapt->config.block_ns : 0;
-    int64_t need_ns = spread_ns + (block_ns > adapt->config.packet_ns ? block_ns : adapt->config.packet_ns);
+    int64_t need_ns = need_of(adapt, w, spread_ns);
     if (need_ns > adapt->target_ns) {
         adapt->calm_ns = adapt->since_need_ns = 0;
         return decide(adapt, cause_of_raise(adapt, w, spread_ns), rung_at_least(adapt, need_ns));
@@ -158,6 +165,7 @@ static const struct {
     [ADAPT_JITTER] = {"Jitter", "packets come unevenly"},
     [ADAPT_LATE] = {"Late", "packets came too late to be played"},
     [ADAPT_LOSS] = {"Loss", "packets are lost and were brought back too late"},
+    [ADAPT_DEVICE] = {"Device", "the endpoint takes much sound at once"},
     [ADAPT_GLITCHES] = {"Glitches", "sound was missing"},
     [ADAPT_CALM] = {"Calm", "the network has been steady, less is enough"},
 };

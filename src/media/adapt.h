@@ -8,13 +8,14 @@
  * Which target latency a stream with `auto` should have: the statistics of a short window of arrivals go in, a decision
  * comes out. A pure policy: no clock, no I/O, no memory of its own; it knows time only as the length of the windows.
  *
- * What a target must hold is *need*: how much later than usual the latest packets come, a margin, and, while the network
- * loses packets and FEC brings them back, the sound of a FEC block, because a lost packet is back only when its block
- * is. Need above the target raises it at once, to the next rung of a ladder of latencies (about a quarter apart). It is
- * lowered by one or two rungs after need has been well below them for the whole of a hold time, two minutes at first. A
- * raise that follows a lowering says that the lowering was a mistake: the hold time doubles, up to a limit; a long time in
- * which less would have been enough forgives. So trouble that comes back now and then is paid for ever more rarely, and
- * nothing oscillates.
+ * What a target must hold is *need*: how much later than usual the latest packets come, a margin, and, while the
+ * network loses packets and FEC brings them back, the sound of a FEC block, because a lost packet is back only when
+ * its block is. Where a device takes its sound in portions, a portion more: a decoder starts when the target is
+ * reached, and that moment may be just before one is taken. Need above the target raises it at once, to the next rung
+ * of a ladder of latencies (about a quarter apart). It is lowered by one or two rungs after need has been well below
+ * them for the whole of a hold time, two minutes at first. A raise that follows a lowering says that the lowering was
+ * a mistake: the hold time doubles, up to a limit; a long time in which less would have been enough forgives. So
+ * trouble that comes back now and then is paid for ever more rarely, and nothing oscillates.
  *
  * Latency helps against delay and against what FEC can repair. Holes that it does not help against (breaks of the network,
  * bursts longer than a block repairs) change nothing.
@@ -27,6 +28,7 @@ enum adapt_cause {
     ADAPT_JITTER,   /* packets come so unevenly that some would soon be too late */
     ADAPT_LATE,     /* packets came too late */
     ADAPT_LOSS,     /* packets are lost, and FEC brings them back too late */
+    ADAPT_DEVICE,   /* the endpoint takes so much sound at once that some would not be there yet */
     ADAPT_GLITCHES, /* sound is missing though all figures look good */
     ADAPT_CALM,     /* less is enough */
 };
@@ -47,7 +49,8 @@ struct adapt_window {
     int64_t jitter_ns;  /* RFC 3550 */
     /* Arrival less the time on the packet, from any origin that stays the same: the mean, and a high quantile. */
     int64_t transit_ns, transit_high_ns;
-    int64_t hole_ns; /* silence in the sound for which the network is to blame */
+    int64_t hole_ns;    /* silence in the sound for which the network is to blame */
+    int64_t portion_ns; /* sound that the endpoint takes at once; 0: no more than that of a tick */
 };
 
 struct adapt_decision {

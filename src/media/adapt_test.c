@@ -96,6 +96,28 @@ static void one_window_says_how_much_is_needed(void **) {
     }
 }
 
+static void a_device_that_takes_much_at_once_needs_so_much(void **) {
+    static const struct {
+        double portion_ms, spread_ms;
+        int target_ms;
+        enum adapt_cause cause;
+    } CASES[] = {
+        {5.3, 0, 100, ADAPT_STAY},     {85.3, 0, 100, ADAPT_STAY},      {85.3, 20, 120, ADAPT_DEVICE},
+        {170.7, 0, 200, ADAPT_DEVICE}, {170.7, 115, 300, ADAPT_JITTER},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct world world;
+        begin(&world, &FEC);
+        struct adapt_window w = window_of(CASES[i].spread_ms);
+        w.portion_ns = (int64_t)(CASES[i].portion_ms * NS_PER_MS);
+        pass(&world, &w, 0.5);
+        assert_int_equal(target_ms(&world), CASES[i].target_ms);
+        assert_int_equal(world.cause, CASES[i].cause);
+        pass(&world, &w, 600);
+        assert_in_range(world.n_changes, 0, 1);
+    }
+}
+
 static void short_queues_without_fec(void **) {
     struct world world;
     begin(&world,
@@ -255,6 +277,7 @@ static void causes_have_words(void **) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_window_says_how_much_is_needed),
+        cmocka_unit_test(a_device_that_takes_much_at_once_needs_so_much),
         cmocka_unit_test(short_queues_without_fec),
         cmocka_unit_test(it_rises_at_once_and_falls_slowly),
         cmocka_unit_test(trouble_that_returns_is_remembered),

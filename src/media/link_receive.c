@@ -250,6 +250,21 @@ static uint64_t grown(uint64_t *seen, const _Atomic uint64_t *counter) {
     return by;
 }
 
+/* What the endpoint takes at once; the least of a window, since after a stall it is more. */
+static void note_portion(struct link_receive *link) {
+    if (link->n_popped > 0 && (link->n_portion == 0 || link->n_popped < link->n_portion))
+        link->n_portion = link->n_popped;
+    link->n_popped = 0;
+}
+
+static int64_t take_portion_ns(struct link_receive *link, const struct tick *tick) {
+    int64_t portion_ns = (int64_t)link->n_portion * NS_PER_S / link->ledger.config.rate_hz;
+    if (link->n_portion > 0)
+        link->portion_ns = portion_ns > tick->length_ns ? portion_ns : 0;
+    link->n_portion = 0;
+    return link->portion_ns;
+}
+
 /* Asks for another latency where the arrivals of the last window call for it. */
 static void adapt(struct link_receive *link, const struct tick *tick) {
     struct adapt_window window;
@@ -261,6 +276,7 @@ static void adapt(struct link_receive *link, const struct tick *tick) {
     window.jitter_ns = (int64_t)atomic_load_explicit(&gate->jitter_ns, memory_order_relaxed);
     uint64_t hole_frames = grown(&link->seen_holes, &link->ledger.counters.lost_network);
     window.hole_ns = (int64_t)hole_frames * NS_PER_S / link->ledger.config.rate_hz;
+    window.portion_ns = take_portion_ns(link, tick);
     struct adapt_decision decision = adapt_decide(&link->adapt, &window);
     if (decision.cause == ADAPT_STAY || link->latency_asked || link->awaiting_decoder || link->leaving ||
         tick->now_ns < link->ask_again_ns)
@@ -377,6 +393,7 @@ void link_receive_tick(struct link_receive *link, const struct tick *tick) {
         return;
     tell_ledger(link, tick);
     follow_session(link, tick, false);
+    note_portion(link);
     adapt(link, tick);
 }
 
@@ -413,6 +430,7 @@ static bool decode(struct link_receive *link, const struct tick *tick, size_t n)
 const float *link_receive_pop(struct link_receive *link, const struct tick *tick, size_t n, float *ret_peaks) {
     if (n == 0 || has_failed(link) || !decode(link, tick, n))
         return nullptr;
+    link->n_popped += n;
     bool due = atomic_load_explicit(&link->playing, memory_order_relaxed);
     bool any_sound = ledger_sound(&link->ledger, link->decoded, n, link->remap.n_from, due, tick->now_ns);
     follow_session(link, tick, any_sound);

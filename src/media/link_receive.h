@@ -50,6 +50,8 @@ struct link_receive {
     struct arrivals arrivals;
     struct crossfade crossfade;
     uint64_t seen_lost, seen_late, seen_holes; /* of the counters, at the end of the last window */
+    size_t n_popped, n_portion;                /* frames: in this tick; the least in one of this window, 0: none yet */
+    int64_t portion_ns;                        /* of the last window */
     bool leaving;                              /* fades out, then it is let go */
     bool faded;                                /* … and has */
     int64_t leaving_ns;
