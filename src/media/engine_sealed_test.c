@@ -29,7 +29,10 @@ struct datagram {
     bool to_receiver;
 };
 
-enum trick { HONEST, REPLAY, REFLECT, FLIP, REORDER, FLOOD, CORRUPT, N_TRICKS };
+constexpr size_t HELD_MAX = 256; /* datagrams */
+constexpr int64_t AUTO_MAX_NS = 400 * NS_PER_MS;
+
+enum trick { HONEST, REPLAY, REFLECT, FLIP, REORDER, FLOOD, CORRUPT, HOLD_UP, N_TRICKS };
 
 struct rig {
     struct loop_sim sim;
@@ -38,7 +41,8 @@ struct rig {
     struct fake_source source;
     struct fake_sink sink;
     uint32_t send, receive; /* links */
-    int n_failed;
+    int n_failed, n_changes;
+    int64_t latency_max_ns; /* more than the target: it adapts */
     struct media_port *from, *to;
     struct sealed_link link; /* of the engines; not to be closed here */
 
@@ -48,7 +52,7 @@ struct rig {
     uint8_t back_id[4];    /* link id of what goes to the sender; all 0 until the first report has come by */
     struct datagram *kept; /* owned: all that came by */
     size_t n_kept;
-    struct datagram held[8];
+    struct datagram held[HELD_MAX];
     size_t n_held;
     uint64_t n_to_receiver, n_to_sender; /* thrown so far */
     uint32_t random;
@@ -57,6 +61,7 @@ struct rig {
 static void on_event(void *arg, const struct engine_event *event) {
     struct rig *rig = arg;
     rig->n_failed += event->kind == ENGINE_LINK_FAILED || event->kind == ENGINE_NODE_FAILED;
+    rig->n_changes += event->kind == ENGINE_LINK_LATENCY;
 }
 
 static void on_added(void *, uint32_t, enum err result, const struct err_info *) {
@@ -101,11 +106,13 @@ static void add_links(struct rig *rig) {
     rig->send = engine_add_link_take(rig->sender, node, &config, rig->link.sender, on_added, rig);
     assert_int_equal(engine_add_node_take(rig->receiver, &rig->sink.stream, AUDIO_OUTPUT, &node, nullptr), ERR_OK);
     config.receiving = true;
+    config.latency_min_ns = config.settings.target_latency_ns;
+    config.latency_max_ns = rig->latency_max_ns;
     rig->receive = engine_add_link_take(rig->receiver, node, &config, rig->link.receiver, on_added, rig);
     loop_sim_settle(&rig->sim);
 }
 
-static int rig_setup(void **state) {
+static int set_up(void **state, int64_t latency_max_ns) {
     struct rig *rig = calloc(1, sizeof *rig);
     loop_sim_init(&rig->sim);
     assert_int_equal(roc_codec_create((struct log){}, &rig->codec, nullptr), ERR_OK);
@@ -119,9 +126,18 @@ static int rig_setup(void **state) {
     rig->kept = calloc(KEPT_MAX, sizeof *rig->kept);
     rig->link = sealed_link_open(rig->from, rig->to, rig->own);
     rig->random = 1;
+    rig->latency_max_ns = latency_max_ns;
     add_links(rig);
     *state = rig;
     return 0;
+}
+
+static int rig_setup(void **state) {
+    return set_up(state, 0);
+}
+
+static int rig_setup_auto(void **state) {
+    return set_up(state, AUTO_MAX_NS);
 }
 
 static int rig_teardown(void **state) {
@@ -153,10 +169,11 @@ static void relay_throw(struct rig *rig, const struct datagram *datagram, bool t
 }
 
 static void relay_flush(struct rig *rig) {
-    while (rig->n_held > 0) { /* the last one first */
-        rig->n_held--;
-        relay_throw(rig, &rig->held[rig->n_held], rig->held[rig->n_held].to_receiver);
+    for (size_t i = 0; i < rig->n_held; i++) {
+        const struct datagram *datagram = &rig->held[rig->trick == REORDER ? rig->n_held - 1 - i : i];
+        relay_throw(rig, datagram, datagram->to_receiver);
     }
+    rig->n_held = 0;
 }
 
 static void flip_a_bit(struct rig *rig, struct datagram *datagram) {
@@ -171,6 +188,10 @@ static void relay_pass(struct rig *rig, const struct datagram *datagram) {
     case REORDER: /* by up to 8; the tick is over sooner where nothing else comes */
         if (rig->n_held == 8)
             relay_flush(rig);
+        rig->held[rig->n_held++] = *datagram;
+        return;
+    case HOLD_UP: /* until the test lets them go */
+        assert_true(rig->n_held < HELD_MAX);
         rig->held[rig->n_held++] = *datagram;
         return;
     case CORRUPT: /* one in ten, instead of the good one */
@@ -234,7 +255,8 @@ static void relay_work(struct rig *rig) {
         UNTIL(counters_of(rig->to).received == rig->n_to_receiver &&
               counters_of(rig->from).received == rig->n_to_sender);
     }
-    relay_flush(rig);
+    if (rig->trick != HOLD_UP)
+        relay_flush(rig);
     UNTIL(counters_of(rig->to).received == rig->n_to_receiver && counters_of(rig->from).received == rig->n_to_sender);
 }
 
@@ -258,10 +280,9 @@ static bool is_sample(const struct rig *rig, size_t at, uint64_t position) {
     return true;
 }
 
-/* From the first sound on, every sample is the one that was sent, or silent; returns how many frames are silent. */
-static size_t listen_to(const struct rig *rig) {
-    size_t first = fake_sink_find(&rig->sink, 0, 0.3f), n_silent = 0;
-    assert_in_range(first, SECOND * 90 / 1000, SECOND * 120 / 1000);
+/* From there on, every sample is the one that was sent, or silent; returns how many frames are silent. */
+static size_t listen_from(const struct rig *rig, size_t first) {
+    size_t n_silent = 0;
     uint64_t position = 0;
     while (position < first && !(is_sample(rig, first, position) && is_sample(rig, first + 1, position + 1)))
         position++;
@@ -273,6 +294,12 @@ static size_t listen_to(const struct rig *rig) {
             fail_msg("frame %zu is not what was sent", i);
     }
     return n_silent;
+}
+
+static size_t listen_to(const struct rig *rig) {
+    size_t first = fake_sink_find(&rig->sink, 0, 0.3f);
+    assert_in_range(first, SECOND * 90 / 1000, SECOND * 120 / 1000);
+    return listen_from(rig, first);
 }
 
 static struct engine_link_status heard(struct rig *rig) {
@@ -362,6 +389,46 @@ static void what_is_changed_is_lost_and_nothing_else(void **state) {
     assert_int_equal(status.rejected, 0);
     assert_in_range(status.lost_frames, 0, n_silent);
     assert_true(n_silent < SECOND / 2); /* repair gives most of it back */
+}
+
+static void hold_up(struct rig *rig, int64_t ms) {
+    rig->trick = HOLD_UP;
+    run(rig, ms);
+    rig->trick = HONEST;
+    relay_flush(rig); /* before what is sent next */
+}
+
+static void on_removed(void *arg) {
+    *(bool *)arg = true;
+}
+
+/* What was held up comes at once, and the second decoder plays the same samples. */
+static void auto_changes_the_latency_behind_the_seal(void **state) {
+    struct rig *rig = *state;
+    run(rig, 2000);
+    assert_int_equal(listen_to(rig), 0);
+    hold_up(rig, 150);
+    run(rig, 3000);
+    assert_int_equal(rig->n_changes, 1);
+    struct engine_link_status status = heard(rig);
+    assert_in_range(status.target_latency_ns, 150 * NS_PER_MS, AUTO_MAX_NS);
+    assert_int_equal(status.lost + status.rejected, 0);
+    assert_int_equal(listen_from(rig, rig->sink.n - 2 * SECOND), 0);
+    struct path_sealed_counters counters = seal_counters_of(rig->link.receiver);
+    assert_int_equal(counters.forged + counters.replayed + counters.overflowed, 0);
+    /* once more, and the stream goes while there are two decoders */
+    hold_up(rig, 300);
+    run(rig, 500);
+    assert_int_equal(rig->n_changes, 1);
+    bool removed = false;
+    engine_remove_link(rig->receiver, rig->receive, on_removed, &removed);
+    for (int i = 0; i < 10 && !removed; i++) { /* without the relay, which looks at the counters of the path */
+        rig->sim.clock.now_ns += TICK_NS;
+        engine_step(rig->receiver, rig->sim.clock.now_ns);
+        loop_sim_settle(&rig->sim);
+    }
+    assert_true(removed);
+    assert_int_equal(rig->n_changes, 1);
 }
 
 /* ---- real threads ---- */
@@ -476,6 +543,7 @@ int main(void) {
         TEST(a_capture_holds_no_sound),
         TEST(no_trick_of_the_network_reaches_the_sound),
         TEST(what_is_changed_is_lost_and_nothing_else),
+        cmocka_unit_test_setup_teardown(auto_changes_the_latency_behind_the_seal, rig_setup_auto, rig_teardown),
         cmocka_unit_test(threads_hand_over_to_each_other),
     };
     if (crypto_init(nullptr) != ERR_OK)
