@@ -19,7 +19,8 @@
  * second (it takes locks).
  */
 
-enum media_iface { MEDIA_SOURCE, MEDIA_REPAIR, MEDIA_CONTROL, MEDIA_N_IFACES };
+/* MEDIA_PING is no interface of the codec: paths between peers carry it besides (transport/ping.h). */
+enum media_iface { MEDIA_SOURCE, MEDIA_REPAIR, MEDIA_CONTROL, MEDIA_N_IFACES, MEDIA_PING = MEDIA_N_IFACES };
 
 enum codec_fec { CODEC_FEC_NONE, CODEC_FEC_RS8M, CODEC_FEC_LDPC };
 enum codec_latency_profile { CODEC_LATENCY_INTACT, CODEC_LATENCY_RESPONSIVE, CODEC_LATENCY_GRADUAL };
@@ -61,6 +62,8 @@ struct codec_settings {
 /* Samples per channel in one source packet, and its payload in bytes. */
 size_t codec_packet_samples(const struct codec_settings *settings);
 size_t codec_payload_bytes(const struct codec_settings *settings);
+/* How long the resampler of a decoder for frames of that rate holds the sound back: half the length of its filter. */
+int64_t codec_resampler_ns(const struct codec_settings *settings, uint32_t frame_rate_hz);
 
 /* The endpoint side. n_channels must equal settings.wire_channels (ERR_INVALID otherwise): libroc would mix mono and
  * stereo by rules of its own and refuses all other pairs, so the link maps channels. The rate may be any. */
@@ -71,7 +74,12 @@ struct codec_frame_format {
 
 struct codec_query {
     bool connected;        /* decoder: a session is playing; encoder: a receiver has answered by RTCP */
-    int64_t end_to_end_ns; /* 0 = not known (needs RTCP and synchronised clocks) */
+    int64_t end_to_end_ns; /* by the wall clocks of both ends, where RTCP comes; 0 = not known */
+    /* Decoder: which sound the last frame that was popped has: that of an RTP timestamp and so much later. */
+    bool has_position;
+    uint32_t rtp;
+    int64_t after_rtp_ns;
+    int64_t popped_ns; /* codec_decoder.now_ns when it was popped */
 };
 
 struct codec_encoder {
@@ -93,6 +101,7 @@ struct codec_encoder_ops {
 
 struct codec_decoder {
     const struct codec_decoder_ops *ops;
+    int64_t now_ns; /* its user's: the time of the frames that are popped next; query() hands it back */
 };
 
 struct codec_decoder_ops {

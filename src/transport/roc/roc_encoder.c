@@ -82,7 +82,10 @@ static enum err encoder_query(struct codec_encoder *base, struct codec_query *re
     roc_connection_metrics connection = {};
     if (roc_sender_encoder_query(encoder->roc, &metrics, &connection) != 0)
         return fail(encoder);
-    *ret = (struct codec_query){metrics.connection_count > 0, (int64_t)connection.e2e_latency};
+    *ret = (struct codec_query){
+        .connected = metrics.connection_count > 0,
+        .end_to_end_ns = (int64_t)connection.e2e_latency,
+    };
     return ERR_OK;
 }
 
