@@ -45,6 +45,8 @@ struct path {
     const struct path_ops *ops;
     struct path_counters counters;
     bool watched;
+    bool carries_pings; /* MEDIA_PING beside the interfaces, both ways */
+    bool same_clock;    /* both ends are of one machine: its monotonic clock needs no ping to be known */
     bool ready[MEDIA_N_IFACES];
 };
 

@@ -103,8 +103,9 @@ enum err path_memory_open(struct path **ret_sender, struct path **ret_receiver, 
         free(memory);
         return err_set(reterr, ERR_NO_MEMORY, "no memory for a path within this peer");
     }
-    memory->sender = (struct memory_end){{.ops = &memory_ops}, memory, &memory->forward, &memory->backward};
-    memory->receiver = (struct memory_end){{.ops = &memory_ops}, memory, &memory->backward, &memory->forward};
+    struct path path = {.ops = &memory_ops, .carries_pings = true, .same_clock = true};
+    memory->sender = (struct memory_end){path, memory, &memory->forward, &memory->backward};
+    memory->receiver = (struct memory_end){path, memory, &memory->backward, &memory->forward};
     atomic_init(&memory->n_open, 2);
     *ret_sender = &memory->sender.path;
     *ret_receiver = &memory->receiver.path;

@@ -97,8 +97,6 @@ static bool open_record(struct path_sealed *sealed, const struct media_record *r
     case SEAL_OPENED:
         break;
     }
-    if (header.kind == SEAL_PING)
-        return false;
     packet->iface = (enum media_iface)header.kind;
     packet->len = (uint16_t)(record->len - SEAL_OVERHEAD);
     packet->received_ns = record->received_ns;
@@ -181,7 +179,8 @@ enum err path_sealed_open(const struct path_sealed_config *config, struct path *
     }
     struct path_sealed *sealed = alloc_aligned(struct path_sealed);
     if (sealed)
-        *sealed = (struct path_sealed){.path.ops = &sealed_ops, .port = config->port, .sending = config->sending};
+        *sealed = (struct path_sealed){
+            .path = {.ops = &sealed_ops, .carries_pings = true}, .port = config->port, .sending = config->sending};
     if (!sealed || !media_inbox_init(&sealed->inbox, config->own_link,
                                      config->sending ? FEEDBACK_BYTES : room_for(config->settings))) {
         free(sealed);

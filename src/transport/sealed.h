@@ -17,7 +17,7 @@
  *                          (RFC 7983). Another version has another first half, and is refused by this one
  *   link id (4)            the receiver's name for this direction of this link
  *   sequence (4)           low half of a count of 64 bits that begins with 1 and never repeats under one key
- *   payload                a packet of the codec for that interface; a ping has none
+ *   payload                a packet of the codec for that interface; ping.h has that of a ping, which may have none
  *   tag (16)               ChaCha20-Poly1305 (RFC 8439): key of this direction, nonce = 4 zero bytes ‖ the 64-bit count,
  *                          additional data = the 9 bytes above
  * 25 bytes are added to each packet; a datagram is at most PACKET_MAX long. What does not open, was seen before or is too

@@ -84,11 +84,13 @@ struct lossy_path *lossy_path_open_take(struct path *inner, const struct clock *
     static const struct path_ops OPS = {.send = lossy_send, .receive = lossy_receive, .close = lossy_close};
     struct lossy_path *lossy = calloc(1, sizeof *lossy);
     lossy->path.ops = &OPS;
+    lossy->path.carries_pings = inner->carries_pings;
+    lossy->path.same_clock = inner->same_clock;
     lossy->inner = inner;
     lossy->clock = clock;
     lossy->loss = loss;
     lossy->queue = calloc(QUEUE_MAX, sizeof *lossy->queue);
-    for (size_t i = 0; i < MEDIA_N_IFACES; i++)
+    for (size_t i = 0; i <= MEDIA_N_IFACES; i++)
         lossy->rng[i] = 88172645463325252ULL * (seed * 6 + 2 * i + 1);
     return lossy;
 }

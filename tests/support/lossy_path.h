@@ -18,12 +18,12 @@ struct lossy_path {
     const struct clock *clock;
     double loss; /* 0 … 1 */
     int64_t delay_ns, jitter_ns;
-    bool blackout;         /* everything is lost */
-    bool in_order;         /* later packets wait for those before them, as on most real networks */
-    int64_t held_until_ns; /* until then nothing comes; then all at once */
-    uint64_t rng[MEDIA_N_IFACES];
-    uint64_t n_lost;            /* source packets */
-    struct lossy_packet *queue; /* owned */
+    bool blackout;                    /* everything is lost */
+    bool in_order;                    /* later packets wait for those before them, as on most real networks */
+    int64_t held_until_ns;            /* until then nothing comes; then all at once */
+    uint64_t rng[MEDIA_N_IFACES + 1]; /* and of the pings */
+    uint64_t n_lost;                  /* source packets */
+    struct lossy_packet *queue;       /* owned */
     size_t n_queued;
     uint64_t next_seq;
     int64_t last_due_ns;

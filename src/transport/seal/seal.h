@@ -37,7 +37,7 @@ enum seal_kind {
     SEAL_SOURCE = MEDIA_SOURCE,
     SEAL_REPAIR = MEDIA_REPAIR,
     SEAL_CONTROL = MEDIA_CONTROL,
-    SEAL_PING, /* no payload: says that somebody is there, and where */
+    SEAL_PING = MEDIA_PING, /* transport/ping.h; without a payload it says that somebody is there, and where */
     SEAL_N_KINDS,
 };
 
