@@ -155,6 +155,7 @@ enum crossfade_state crossfade_mix(struct crossfade *fade, float *frames, size_t
                                    bool has_losses, int64_t now_ns) {
     if (n == 0 || (!fade->fed && fade->ready_ns == 0))
         return CROSSFADE_UNDER_WAY;
+    fade->decoder->now_ns = now_ns;
     if (fade->ready_ns == INT64_MIN || fade->decoder->ops->pop_frames(fade->decoder, fade->frames, n) != ERR_OK)
         return CROSSFADE_GIVEN_UP;
     uint8_t feedback[PACKET_MAX]; /* the sender is answered by the first */

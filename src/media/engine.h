@@ -142,7 +142,9 @@ struct engine_link_status {
     uint64_t packets_received, bytes_received; /* that passed the gate */
     uint64_t rejected, lost, repaired, late, reordered;
     int64_t jitter_ns;
-    int64_t end_to_end_ns; /* 0: not known */
+    int64_t end_to_end_ns;             /* 0: not known */
+    bool latency_is_measured;          /* whatever the wall clocks say; else an estimate by those of both ends */
+    int64_t network_ns, round_trip_ns; /* where it is measured; within one peer 0 */
     int64_t target_latency_ns;
     /* Frames of silence that stand where sound was due, in all and by cause: packets that never came (network), a late
      * tick here (machine), a sender that stopped sending (sender). */

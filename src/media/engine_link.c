@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "media/engine_priv.h"
 
 static struct link_record *find_link(struct engine *engine, uint32_t id) {
@@ -416,13 +417,27 @@ static bool has_failed(const struct link_record *record) {
     return atomic_load_explicit(failed, memory_order_acquire);
 }
 
-/* What the sink adds to the way of the sound. */
+/* What the sink adds to the way of the sound, from the tick in which it is decoded. */
 static int64_t sink_latency_ns(const struct link_record *record) {
     if (!record->config.receiving)
         return 0;
-    const struct audio_stream *stream = record->node->node->stream;
-    int64_t device_ns = stream->ops->latency_ns ? stream->ops->latency_ns(stream) : 0;
-    return (device_ns > 0 ? device_ns : 0) + engine_node_delay_ns(record->node);
+    const struct node_record *node = record->node;
+    return atomic_load_explicit(&node->node->playback_ns, memory_order_relaxed) + engine_node_delay_ns(node);
+}
+
+/* false: there are no pings, or nothing to measure yet. */
+static bool measure_latency(struct link_record *record, const struct codec_query *query) {
+    struct latency_known known;
+    int64_t now_ns = clock_now_ns(record->engine->config.clock);
+    if (!record->receive || !query->has_position || !latency_receive_read(&record->receive->latency, now_ns, &known))
+        return false;
+    int64_t latency_ns = latency_of(&known, query->rtp, query->after_rtp_ns, record->config.settings.wire_rate_hz,
+                                    query->popped_ns + sink_latency_ns(record));
+    if (latency_ns < 0)
+        return false;
+    record->latency = known;
+    record->end_to_end_ns = latency_median_add(&record->latency_readings, latency_ns);
+    return true;
 }
 
 void engine_link_query(struct link_record *record) {
@@ -431,8 +446,17 @@ void engine_link_query(struct link_record *record) {
     struct codec_query query = {};
     enum err e = record->encoder ? record->encoder->ops->query(record->encoder, &query)
                                  : record->decoder->ops->query(record->decoder, &query);
-    /* the codec's figure is short of one frame read at once */
-    bool known = e == ERR_OK && query.connected && query.end_to_end_ns > 0;
+    bool connected = e == ERR_OK && query.connected;
+    if (connected && measure_latency(record, &query)) {
+        record->latency_is_measured = true;
+        return;
+    }
+    if (connected && record->latency_is_measured && !query.has_position)
+        return; /* that comes and goes: what was measured holds */
+    record->latency_is_measured = false;
+    record->latency_readings = (struct latency_median){};
+    /* the codec's figure begins with the end of the frames it was given, and is short of a tick of them */
+    bool known = connected && query.end_to_end_ns > 0;
     record->end_to_end_ns = known ? query.end_to_end_ns + record->engine->config.tick_ns + sink_latency_ns(record) : 0;
 }
 
@@ -496,6 +520,9 @@ bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link
         .receiving = record->config.receiving,
         .target_latency_ns = record->config.settings.target_latency_ns,
         .end_to_end_ns = record->end_to_end_ns,
+        .latency_is_measured = record->latency_is_measured,
+        .network_ns = record->latency_is_measured ? record->latency.network_ns : 0,
+        .round_trip_ns = record->latency_is_measured ? record->latency.round_trip_ns : 0,
     };
     if (record->state == RECORD_OPENING)
         return true;

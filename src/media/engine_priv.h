@@ -67,6 +67,9 @@ struct link_record {
     struct codec_decoder *offered; /* of another latency: the media thread will let go of it, or of `decoder` */
     struct adapt_decision offer;   /* that it was built for */
     int64_t end_to_end_ns;
+    bool latency_is_measured; /* by pings; else it is an estimate, by the wall clocks of both ends */
+    struct latency_known latency;
+    struct latency_median latency_readings;
     double gain_db; /* wanted now; `config` has that of the beginning */
     bool muted;
     bool remove_wanted;  /* while it is still being opened */

@@ -197,7 +197,10 @@ static void take_packets(struct link_receive *link, const struct tick *tick) {
         size_t n = link->path->ops->receive(link->path, tick->packets, wanted);
         for (size_t i = 0; i < n && !has_failed(link); i++) {
             quota -= tick->packets[i].iface == MEDIA_SOURCE;
-            take_packet(link, tick, &tick->packets[i]);
+            if (tick->packets[i].iface == MEDIA_PING)
+                latency_receive_take_ping(&link->latency, link->path, &tick->packets[i], tick);
+            else
+                take_packet(link, tick, &tick->packets[i]);
         }
         n_taken += n;
         if (n < wanted)
@@ -395,6 +398,7 @@ void link_receive_tick(struct link_receive *link, const struct tick *tick) {
     follow_session(link, tick, false);
     note_portion(link);
     adapt(link, tick);
+    latency_receive_ping(&link->latency, link->path, tick);
 }
 
 /* The end of the sender before, under the beginning of this one. */
@@ -417,6 +421,7 @@ static bool decode(struct link_receive *link, const struct tick *tick, size_t n)
         memset(link->decoded, 0, n * link->remap.n_from * sizeof *link->decoded);
         return true;
     }
+    link->decoder->now_ns = tick->now_ns;
     if (link->decoder->ops->pop_frames(link->decoder, link->decoded, n) != ERR_OK) {
         fail(link, tick);
         return false;

@@ -5,6 +5,7 @@
 #include "media/arrivals.h"
 #include "media/crossfade.h"
 #include "media/gain.h"
+#include "media/latency.h"
 #include "media/ledger.h"
 #include "media/meter.h"
 #include "media/remap.h"
@@ -37,6 +38,7 @@ struct link_receive {
     struct gain gain;
     struct meter meter;
     struct ledger ledger;
+    struct latency_receive latency;
     int64_t target_latency_ns, silent_after_ns;
     char member[ENGINE_MEMBER_MAX + 1];
     /* What NOTICE_LINK_LATENCY is about; the media thread leaves it alone until that has been answered. */

@@ -45,6 +45,7 @@ enum err link_send_create(const struct link_send_config *config, void *owner, st
     snprintf(link->member, sizeof link->member, "%s", config->member ? config->member : "");
     link->start_delay_ns = config->start_delay_ns;
     gain_init(&link->gain, config->gain_db, config->muted, config->node_rate_hz);
+    latency_send_init(&link->latency, &config->settings, config->node_rate_hz);
     link->n_flush = (size_t)((config->settings.packet_length_ns + RESAMPLER_NS) * config->node_rate_hz / NS_PER_S) + 1;
     *ret = link;
     return ERR_OK;
@@ -72,6 +73,8 @@ static void take_feedback(struct link_send *link, const struct tick *tick) {
     size_t n = link->path->ops->receive(link->path, tick->packets, FEEDBACK_PER_TICK_MAX);
     for (size_t i = 0; i < n; i++) {
         const struct packet *packet = &tick->packets[i];
+        if (packet->iface == MEDIA_PING)
+            latency_send_take_ping(&link->latency, packet, tick);
         if (packet->iface != MEDIA_CONTROL || !gate_rtcp_is_sound(packet->data, packet->len))
             continue;
         if (link->encoder->ops->push_feedback(link->encoder, packet->data, packet->len) != ERR_OK) {
@@ -108,6 +111,8 @@ static void send_packets(struct link_send *link, const struct tick *tick) {
                 break;
             packet->iface = iface;
             packet->len = (uint16_t)len;
+            if (iface == MEDIA_SOURCE)
+                latency_send_packet(&link->latency, packet->data, len);
             if (++n == TICK_PACKETS) {
                 flush(link, tick, n);
                 n = 0;
@@ -151,12 +156,14 @@ void link_send_tick(struct link_send *link, const struct tick *tick, const float
         gain_begin_silent(&link->gain);
     link->begun = true;
     bool is_out = link->leaving && gain_is_out(&link->gain);
+    latency_send_frames(&link->latency, n);
     const float *shaped = shape(link, frames, peaks, n);
     if (link->encoder->ops->push_frames(link->encoder, shaped, n) != ERR_OK) {
         fail(link, tick);
         return;
     }
     send_packets(link, tick);
+    latency_send_ping(&link->latency, link->path, tick);
     if (is_out)
         follow_fade(link, n);
 }

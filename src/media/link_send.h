@@ -3,6 +3,7 @@
 
 #include "base/list.h"
 #include "media/gain.h"
+#include "media/latency.h"
 #include "media/meter.h"
 #include "media/mixer.h"
 #include "media/remap.h"
@@ -23,6 +24,7 @@ struct link_send {
     struct remap remap;
     struct gain gain;
     struct meter meter;
+    struct latency_send latency;
     int64_t start_delay_ns;
     int64_t begin_ns; // media thread: sends from here on
     bool begun;       // media thread: has been given frames

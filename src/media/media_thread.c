@@ -196,6 +196,7 @@ void media_thread_run(struct media_thread *thread, int64_t now_ns) {
         .packets = thread->packets,
         .notices = &thread->notices,
         .stalls = thread->config.stalls,
+        .clock = thread->config.clock,
     };
     obey_all(thread, &tick);
     if (!thread->ticking && !list_empty(&thread->nodes))

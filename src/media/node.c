@@ -245,11 +245,32 @@ static const float *mix_receives(struct node *node, const struct tick *tick, siz
     return mixer_end(&node->mixer, ret_peaks);
 }
 
-static void write_sink(struct node *node, const float *frames, size_t n, bool is_real) {
+static int64_t device_latency_ns(const struct node *node) {
+    const struct audio_stream_ops *ops = node->stream->ops;
+    int64_t latency_ns = ops->latency_ns ? ops->latency_ns(node->stream) : 0;
+    return latency_ns > 0 ? latency_ns : 0;
+}
+
+static void write_sink(struct node *node, const struct tick *tick, const float *frames, size_t n, bool is_real) {
     if (node->delay)
         frames = delay_run(node->delay, frames, n);
-    if (is_real)
-        node->stream->ops->write(node->stream, frames, n);
+    if (!is_real)
+        return;
+    node->stream->ops->write(node->stream, frames, n);
+    int64_t late_ns = has_own_clock(node) ? clock_now_ns(node->clock) - tick->now_ns : 0;
+    atomic_store_explicit(&node->playback_ns, late_ns + device_latency_ns(node), memory_order_relaxed);
+}
+
+/* Of the n frames that move now. By the system's clock they have their places in time, whenever they are read. */
+static struct captured captured_now(const struct node *node, size_t n, bool is_real) {
+    if (has_own_clock(node)) {
+        int64_t latency_ns = is_real ? device_latency_ns(node) : 0;
+        return (struct captured){.at_ns = clock_now_ns(node->clock) - latency_ns, .source_ns = latency_ns};
+    }
+    int64_t frames = node->moved + (int64_t)n;
+    uint32_t rate_hz = node->stream->format.rate_hz;
+    return (struct captured){.at_ns =
+                                 node->start_ns + frames / rate_hz * NS_PER_S + frames % rate_hz * NS_PER_S / rate_hz};
 }
 
 /* ---- a bus that leaves members out ---- */
@@ -306,9 +327,11 @@ static void move(struct node *node, const struct tick *tick, size_t n, bool is_r
     if (n > 0)
         meter_add(&node->meter, peaks, node->stream->format.n_channels);
     if (n > 0 && node->direction == AUDIO_OUTPUT)
-        write_sink(node, frames, n, is_real);
+        write_sink(node, tick, frames, n, is_real);
+    struct captured captured = list_empty(&node->sends) ? (struct captured){} : captured_now(node, n, is_real);
     struct link_send *send;
     list_for_each(send, &node->sends, in_node) {
+        send->latency.captured = captured;
         if (node->stream->mix_minus) {
             choose_mix(node, send, frames, peaks, n);
             link_send_tick(send, tick, send->mixed, send->mixed_peaks, n, node->moved > 0);

@@ -50,6 +50,7 @@ struct node {
     _Atomic uint64_t late_ticks;
     _Atomic int64_t worst_late_ns;
     _Atomic bool stands_still;
+    _Atomic int64_t playback_ns; /* of a sink: from a tick until its last frame is heard; delay line not included */
 };
 
 enum err node_create(struct audio_stream *stream, enum audio_direction direction, int64_t tick_ns,

@@ -6,6 +6,8 @@
 #include "media/notice.h"
 #include "transport/path.h"
 
+struct clock;
+
 /*
  * What a media thread hands to its nodes and links in each tick.
  */
@@ -26,6 +28,7 @@ struct tick {
     struct packet *packets; /* scratch, TICK_PACKETS of them */
     struct notices *notices;
     const struct stall_board *stalls;
+    const struct clock *clock; /* what time it really is; nullptr: now_ns */
 };
 
 /* Counters with one writer, read by others. */

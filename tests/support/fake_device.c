@@ -126,7 +126,11 @@ static uint64_t device_xruns(const struct audio_stream *stream) {
 
 static int64_t device_latency_ns(const struct audio_stream *stream) {
     const struct fake_device *device = (const struct fake_device *)stream;
-    return (int64_t)device->n_wanted * NS_PER_S / RATE_HZ;
+    double since_ns = (double)(clock_now_ns(device->clock) - device->start_ns) -
+                      (double)(device->n_interrupts * (int64_t)device->quantum) / frames_per_ns(device);
+    double quantum_ns = (double)device->quantum / frames_per_ns(device),
+           ring_ns = (double)device->level / frames_per_ns(device);
+    return (int64_t)(device->is_input ? ring_ns + since_ns : ring_ns + quantum_ns - since_ns);
 }
 
 static void device_close(struct audio_stream *stream) {
