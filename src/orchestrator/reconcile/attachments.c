@@ -352,6 +352,8 @@ static enum err put(struct reconcile *r, struct request *request, struct attachm
     entry->generation = request->spec->generation;
     entry->has_moved |= strcmp(entry->host, owner.host) != 0;
     loop_timer_start(r->loop, &entry->lease, request->spec->lease_s * NS_PER_S);
+    if (entry->run->source.node) /* whether it is idle, as of now: sound has just stopped, and the owner asks why */
+        status_poll_node(r, entry->run->source.node);
     run_reconcile(entry->run);
     show(entry, request->spec->lease_s, ret);
     return ERR_OK;

@@ -464,6 +464,28 @@ static void test_an_endpoint_that_goes_takes_the_keys_with_it(void **state) {
     assert_true(sends(f));
 }
 
+/* Asked the moment that sound has stopped, it knows already. */
+static void test_an_idle_speaker_says_so(void **state) {
+    struct fixture *f = *state;
+    struct fake_world *w = &f->world;
+    want(f, "{\"kind\":\"virtual_speaker\",\"display_name\":\"kitchen\"}");
+    w->watcher->device(w->watcher_arg, &(struct audio_device){.uid = f->source,
+                                                              .system_name = "rocd.kitchen",
+                                                              .display_name = "kitchen",
+                                                              .kind = ENDPOINT_KIND_VIRTUAL_SPEAKER,
+                                                              .direction = AUDIO_INPUT});
+    assert_int_equal(ask(f), ERR_OK);
+    fake_world_run_ms(w, 10);
+    assert_string_equal(state_of(f), "running");
+    w->nodes[0].status.stands_still = true;
+    assert_string_equal(state_of(f), "running SourceIdle");
+    assert_non_null(strstr(f->said.message, "/kitchen"));
+    assert_true(sends(f));
+    w->nodes[0].status.stands_still = false;
+    assert_string_equal(state_of(f), "running");
+    assert_string_equal(w->trace, "expose +source +sender");
+}
+
 static void test_a_sender_that_breaks_asks_for_the_next_link(void **state) {
     struct fixture *f = *state;
     want(f, TONE);
@@ -664,6 +686,7 @@ int main(void) {
         T(test_asked_again_while_it_is_being_ended),
         T(test_a_missing_endpoint_is_waited_for),
         T(test_an_endpoint_that_goes_takes_the_keys_with_it),
+        T(test_an_idle_speaker_says_so),
         T(test_a_sender_that_breaks_asks_for_the_next_link),
         T(test_a_source_that_ends_says_so_and_plays_again_with_the_next_link),
         T(test_what_takes_sound_gives_none),

@@ -35,6 +35,7 @@ struct node {
     enum node_state state;
     bool is_stale, has_ended;
     bool was_up;
+    bool is_idle;                        /* gives nothing, because nobody plays into it */
     struct list users;                   // struct node_use::link
     uint32_t id;                         /* engine's, once up */
     int64_t period_ns, opened_period_ns; /* asked of the device: now, and of `open` */

@@ -139,6 +139,7 @@ static bool blocks_remotely(const struct plan_observed *o, struct plan *ret) {
     bool sounds = o->flowing && !o->silent;
     switch (o->source_peer) {
     case PLAN_REMOTE_READY:
+    case PLAN_REMOTE_IDLE:
         return false;
     case PLAN_REMOTE_UNREACHABLE: /* until the lease is over, sound may go on or come back */
         *ret = told(o->attachment == PLAN_PART_UP ? PLAN_DEGRADED : PLAN_PENDING, "SourceUnreachable");
@@ -162,6 +163,13 @@ static bool blocks_remotely(const struct plan_observed *o, struct plan *ret) {
     return false;
 }
 
+/* Silence is right then. */
+static bool is_idle(const struct plan_desired *d, const struct plan_observed *o) {
+    if (d->source == PLAN_SIDE_REMOTE)
+        return o->source_peer == PLAN_REMOTE_IDLE && (!o->flowing || o->silent);
+    return d->source == PLAN_SIDE_ENDPOINT && o->source_idle;
+}
+
 static struct plan describe(const struct plan_desired *d, const struct plan_observed *o) {
     struct plan blocked;
     if (!d->exists)
@@ -180,6 +188,8 @@ static struct plan describe(const struct plan_desired *d, const struct plan_obse
         return o->port_in_use ? told(PLAN_PENDING, "PortInUse") : told(PLAN_FAILED, "PathFailed");
     if (!is_built(d, o))
         return told(PLAN_CONNECTING, "Starting");
+    if (is_idle(d, o))
+        return told(PLAN_RUNNING, "SourceIdle");
     if (!o->flowing)
         return told(PLAN_CONNECTING, "NoMedia");
     if (o->silent)

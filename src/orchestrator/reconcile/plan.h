@@ -36,6 +36,7 @@ enum plan_availability {
 /* How the peer of a remote source stands to the stream, as it said last. */
 enum plan_remote {
     PLAN_REMOTE_READY,       /* it has not been asked yet, or it sends, or is about to */
+    PLAN_REMOTE_IDLE,        /* it would send, and nobody plays into its endpoint */
     PLAN_REMOTE_UNREACHABLE, /* its link is down, or it does not answer */
     PLAN_REMOTE_REFUSING,    /* it cannot take the attachment now */
     PLAN_REMOTE_FORBIDDEN,   /* the commander may not do this there (or here) */
@@ -70,6 +71,7 @@ struct plan_observed {
     bool flowing;            /* first sound has come */
     bool silent;             /* no packets now */
     bool losing;             /* sound is lost faster than the degraded threshold */
+    bool source_idle;        /* a source of ours that gives nothing because nobody plays into it */
     bool port_in_use;        /* last attempt failed that way */
     bool retry_waiting;      /* a pause after a failure is running */
 

@@ -39,6 +39,12 @@ static const struct scenario SCENARIOS[] = {
     {"ee", "on", "++++", "flowing", "running:"},
     {"ee", "on", "++++", "flowing losing", "degraded PacketLoss:"},
     {"ee", "on", "++++", "flowing silent", "degraded NoMedia:"},
+    /* nobody plays into it: silence is right */
+    {"ee", "on", "++++", "idle", "running SourceIdle:"},
+    {"ee", "on", "++++", "idle flowing silent", "running SourceIdle:"},
+    {"ex", "on", "+-+-", "idle flowing", "running SourceIdle:"},
+    {"ee", "on", "++>+", "idle", "connecting Starting:"},
+    {"ee", "on", "----", "idle dst-missing", "pending DeviceMissing:"},
     {"ex", "on", "----", "", "connecting Starting: +src"},
     {"ex", "on", "+---", "", "connecting Starting: +send"},
     {"ex", "on", "+-+-", "flowing", "running:"},
@@ -93,6 +99,11 @@ static const struct scenario SCENARIOS[] = {
     {"re", "on", "-+-++", "flowing", "running:"},
     {"re", "on", "-+-++", "flowing losing", "degraded PacketLoss:"},
     {"re", "on", "-+-++", "flowing silent", "degraded NoMedia:"},
+    {"re", "on", "-+-++", "peer-idle", "running SourceIdle:"},
+    {"re", "on", "-+-++", "peer-idle flowing silent", "running SourceIdle:"},
+    {"re", "on", "-+-++", "peer-idle flowing", "running:"},
+    {"re", "on", "-+-++", "peer-idle old", "connecting Starting: -recv drop"},
+    {"er", "on", "+-+--", "idle flowing", "running SourceIdle:"},
     /* … and taken down at once: the other peer is told, and nobody waits for it */
     {"re", "off", "-+-++", "flowing", "stopped Disabled: -recv detach"},
     {"re", "off", "-+-+>", "", "stopped Disabled: -recv detach"},
@@ -174,8 +185,9 @@ static enum plan_availability availability(const char *words, const char *side) 
 }
 
 static enum plan_remote peer_word(const char *words) {
-    static const char *const NAMES[] = {"", "unreachable", "refusing", "forbidden", "waiting", "unusable", "ended"};
-    for (int i = 1; i < 7; i++) {
+    static const char *const NAMES[] = {"",          "idle",    "unreachable", "refusing",
+                                        "forbidden", "waiting", "unusable",    "ended"};
+    for (int i = 1; i < 8; i++) {
         char word[32];
         snprintf(word, sizeof word, "peer-%s", NAMES[i]);
         if (has_word(words, word))
@@ -237,6 +249,7 @@ static void test_scenarios(void **) {
             .flowing = has_word(s->observed, "flowing"),
             .silent = has_word(s->observed, "silent"),
             .losing = has_word(s->observed, "losing"),
+            .source_idle = has_word(s->observed, "idle"),
             .port_in_use = has_word(s->observed, "port"),
             .retry_waiting = has_word(s->observed, "retry"),
             .source_peer = peer_word(s->observed),

@@ -59,6 +59,22 @@ static bool describe_side(const struct run *run, const struct stream_side *side,
     return false;
 }
 
+static void describe_idle(const struct run *run, struct condition *ret) {
+    const struct stream_side *source = &run->sides.source;
+    const char *uid = source->endpoint.endpoint_uid, *name = uid;
+    char text[sizeof ret->message];
+    if (source->is_remote && run->remote.told == PLAN_REMOTE_IDLE) { /* it knows the name of its endpoint */
+        set(ret, "Source", "SourceIdle", run->remote.message);
+        return;
+    }
+    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, uid);
+    if (entry && entry->object.spec.display_name[0])
+        name = entry->object.spec.display_name;
+    snprintf(text, sizeof text, "Nobody plays into %.128s/%.128s: the stream is silent until a program does.",
+             run->reconcile->registry->self.info.spec.name, name);
+    set(ret, "Source", "SourceIdle", text);
+}
+
 bool reasons_describe(const struct run *run, const struct plan *plan, struct condition *ret) {
     *ret = (struct condition){};
     if (!plan->reason)
@@ -73,6 +89,10 @@ bool reasons_describe(const struct run *run, const struct plan *plan, struct con
             set(ret, run->failure.type, run->failure.reason, run->failure.info.message);
         else
             set(ret, "Path", "PathFailed", "The sender of this link is gone: its owner has to ask with the next.");
+        return true;
+    }
+    if (strcmp(plan->reason, "SourceIdle") == 0) {
+        describe_idle(run, ret);
         return true;
     }
     static const char *const OF_PEERS[] = {"SourceUnreachable", "SourceRefused", "SourceMissing",

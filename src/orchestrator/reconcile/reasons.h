@@ -8,7 +8,7 @@
  * change their meaning; new ones may come.
  *
  * Source of another peer: SourceUnreachable SourceRefused Forbidden, and what that peer says of its endpoint, in the words
- * below. Source, Destination: EndpointMissing EndpointDisabled WrongDirection SourceEnded, and what the endpoint's own status says
+ * below. Source, Destination: EndpointMissing EndpointDisabled WrongDirection SourceEnded SourceIdle, and what the endpoint's own status says
  * (FileMissing FormatMismatch DeviceMissing AccessDenied …). Path: PortInUse DestinationUnreachable PathFailed
  * FormatMismatch. Sound: NoMedia PacketLoss. Stream: Starting Disabled.
  *

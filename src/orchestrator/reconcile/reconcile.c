@@ -143,7 +143,7 @@ static void on_link_event(struct run_end *end, const struct engine_event *event)
         run->silent_ns = now_ns;
         run->silent_packets =
             engine_link_status(run->reconcile->engine, end->link, &status) ? status.packets_received : 0;
-        remote_source_renew(run); /* its source knows why */
+        remote_source_ask_why(run);
     }
     run_kick(run);
 }

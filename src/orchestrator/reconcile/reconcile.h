@@ -173,6 +173,7 @@ size_t ports_candidates(struct run *run, size_t max, uint16_t (*ret)[URI_N_ROLES
 /* status.c */
 void status_poll_run(struct run *run);
 void status_poll_all(struct reconcile *reconcile);
+void status_poll_node(struct reconcile *reconcile, struct node *node);
 void status_latency_changed(struct run *run, const struct engine_event *event);
 void status_publish(struct run *run, const struct plan *plan);
 enum stream_state status_state_of(enum plan_state state);

@@ -523,6 +523,51 @@ static void test_silence_degrades_and_sound_heals(void **state) {
     assert_string_equal(state_of(f), "running");
 }
 
+static void test_a_speaker_nobody_plays_into_is_idle(void **state) {
+    struct fixture *f = *state;
+    struct fake_world *w = &f->world;
+    make_stream(f, "{\"kind\":\"virtual_speaker\",\"display_name\":\"kitchen\"}");
+    w->mute = true;
+    w->watcher->device(w->watcher_arg, &(struct audio_device){.uid = f->source,
+                                                              .system_name = "rocd.kitchen",
+                                                              .display_name = "kitchen",
+                                                              .kind = ENDPOINT_KIND_VIRTUAL_SPEAKER,
+                                                              .direction = AUDIO_INPUT});
+    fake_world_run_ms(w, 100);
+    assert_string_equal(state_of(f), "connecting NoMedia");
+    struct fake_node *node = nullptr;
+    for (size_t i = 0; i < w->n_nodes; i++)
+        node = w->nodes[i].direction == AUDIO_INPUT ? &w->nodes[i] : node;
+    assert_non_null(node);
+    node->status.stands_still = true;
+    fake_world_run_ms(w, 600);
+    assert_string_equal(state_of(f), "running SourceIdle");
+    const struct registry_stream *stream = orchestrator_stream(w->orchestrator, f->stream);
+    assert_non_null(strstr(stream->status.conditions[0].message, "/kitchen"));
+    assert_string_equal(stream->status.conditions[0].type, "Source");
+    node->status.stands_still = false;
+    fake_world_link_event(w, fake_world_link(w, true), ENGINE_LINK_STARTED);
+    fake_world_run_ms(w, 600);
+    assert_string_equal(state_of(f), "running");
+    node->status.stands_still = true;
+    fake_world_link_event(w, fake_world_link(w, true), ENGINE_LINK_SILENT);
+    fake_world_run_ms(w, 20'000);
+    assert_string_equal(state_of(f), "running SourceIdle");
+}
+
+/* Of any other device that is a fault, or will be one. */
+static void test_a_microphone_that_stands_still_is_not_idle(void **state) {
+    struct fixture *f = *state;
+    make_stream(f, TONE);
+    struct fake_link *link = fake_world_link(&f->world, true);
+    for (size_t i = 0; i < f->world.n_nodes; i++)
+        f->world.nodes[i].status.stands_still = true;
+    link->status.playing = false;
+    fake_world_link_event(&f->world, link, ENGINE_LINK_SILENT);
+    fake_world_run_ms(&f->world, 2000);
+    assert_string_equal(state_of(f), "degraded NoMedia");
+}
+
 static void test_losses_degrade(void **state) {
     struct fixture *f = *state;
     make_stream(f, TONE);
@@ -654,6 +699,8 @@ int main(void) {
         TEST(test_a_node_that_fails),
         TEST(test_a_device_that_does_not_open),
         TEST(test_silence_degrades_and_sound_heals),
+        TEST(test_a_speaker_nobody_plays_into_is_idle),
+        TEST(test_a_microphone_that_stands_still_is_not_idle),
         TEST(test_losses_degrade),
         TEST(test_auto_tells_which_latency_it_took_and_why),
         TEST(test_no_sound_yet),

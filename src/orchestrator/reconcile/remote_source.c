@@ -141,7 +141,10 @@ static void forbid(struct run *run, const char *message) {
     run_kick(run);
 }
 
-static enum plan_remote told_by(enum stream_state state) {
+/* An idle source runs, with a reason: a peer that does not know the word takes it for one that sends. */
+static enum plan_remote told_by(enum stream_state state, const char *reason) {
+    if (state == STREAM_STATE_RUNNING && strcmp(reason, "SourceIdle") == 0)
+        return PLAN_REMOTE_IDLE;
     static const enum plan_remote TOLD[] = {
         [STREAM_STATE_PENDING] = PLAN_REMOTE_WAITING, [STREAM_STATE_CONNECTING] = PLAN_REMOTE_READY,
         [STREAM_STATE_RUNNING] = PLAN_REMOTE_READY,   [STREAM_STATE_DEGRADED] = PLAN_REMOTE_READY,
@@ -189,8 +192,10 @@ static void take_attachment(struct run *run, const struct attachment *said) {
     remote->epoch = get_peer(run, remote->peer_uid, &peer) ? peer.epoch : 0;
     remote->lease_end_ns = remote->asked_ns + REMOTE_SOURCE_LEASE_NS;
     /* A failure of the link that is over is no word about the next. */
-    if (!said->renew || said->state != STREAM_STATE_FAILED)
-        say(remote, told_by(said->state), said->has_reason == PRESENCE_VALUE ? said->reason : "", said->message);
+    if (!said->renew || said->state != STREAM_STATE_FAILED) {
+        const char *reason = said->has_reason == PRESENCE_VALUE ? said->reason : "";
+        say(remote, told_by(said->state, reason), reason, said->message);
+    }
     if (said->renew || !is_same_answer(remote, &said->answer)) {
         lose(run);
         return;
@@ -227,6 +232,7 @@ static void on_reply(void *arg, const struct links_reply *reply, const struct er
     remote->call = nullptr;
     bool again = remote->ask_again;
     remote->ask_again = false;
+    remote->asks_why &= again;
     if (!reply)
         fail(run, PLAN_REMOTE_UNREACHABLE, info ? info->message : "there was no reply");
     else if (reply->status != 200)
@@ -238,6 +244,7 @@ static void on_reply(void *arg, const struct links_reply *reply, const struct er
         take_attachment(run, &said);
     if (again)
         remote_source_renew(run);
+    remote->asks_why &= remote->call != nullptr;
 }
 
 /* The source makes packets, which are those of the least latency; how late they are played is decided here, and a peer that
@@ -352,7 +359,7 @@ enum err remote_source_open_path(struct run *run, struct path **ret, struct err_
     remote->link = link;
     remote->path = *ret;
     remote->link_generation = ++r->last_link_generation;
-    remote->is_lost = remote->is_answered = false;
+    remote->is_lost = remote->is_answered = remote->has_wondered = false;
     snprintf(remote->peer_uid, sizeof remote->peer_uid, "%s", source_peer(run));
     return ERR_OK;
 }
@@ -376,7 +383,7 @@ static void forget(struct run *run) {
     if (remote->call)
         links_cancel(remote->call);
     remote->call = nullptr;
-    remote->ask_again = false;
+    remote->ask_again = remote->asks_why = false;
     remote->part = PLAN_PART_NONE;
     if (!remote->is_pausing)
         loop_timer_stop(run->reconcile->loop, &remote->timer);
@@ -428,6 +435,24 @@ void remote_source_forgive(struct run *run) {
     if (run->remote.told == PLAN_REMOTE_ENDED)
         run->remote.told = PLAN_REMOTE_READY;
     forgive(run);
+}
+
+void remote_source_ask_why(struct run *run) {
+    remote_source_renew(run);
+    run->remote.asks_why = run->remote.call != nullptr;
+}
+
+void remote_source_wonder(struct run *run) {
+    struct remote_source *remote = &run->remote;
+    if (remote->asks_why && now_ns(run) - run->silent_ns >= REMOTE_SOURCE_WONDER_NS) {
+        remote->asks_why = false;
+        run_kick(run);
+    }
+    if (remote->has_wondered || remote->part != PLAN_PART_UP || run->flowing ||
+        now_ns(run) - run->built_ns < REMOTE_SOURCE_WONDER_NS)
+        return;
+    remote->has_wondered = true;
+    remote_source_renew(run);
 }
 
 void remote_source_flows(struct run *run) {

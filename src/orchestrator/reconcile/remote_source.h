@@ -27,6 +27,8 @@ struct run;
  */
 constexpr int64_t REMOTE_SOURCE_LEASE_NS = 15'000'000'000;
 constexpr int64_t REMOTE_SOURCE_RENEW_NS = 5'000'000'000;
+/* A source that has sent nothing for so long is asked whether there is anything to send. */
+constexpr int64_t REMOTE_SOURCE_WONDER_NS = 1'000'000'000;
 constexpr int64_t REMOTE_SOURCE_DEADLINE_NS = 4'000'000'000;
 constexpr int64_t REMOTE_SOURCE_RETRY_MIN_NS = 1'000'000'000;
 constexpr int64_t REMOTE_SOURCE_RETRY_MAX_NS = 30'000'000'000;
@@ -53,6 +55,8 @@ struct remote_source {
     struct links_call *call;
     int64_t asked_ns;
     bool ask_again;          /* something has changed since it was asked */
+    bool asks_why;           /* … why no sound comes any more */
+    bool has_wondered;       /* … why none has come yet; once for each link */
     struct loop_timer timer; /* the next renewal, or the end of a pause */
     bool is_pausing;
     unsigned attempts; /* that failed in a row */
@@ -86,8 +90,12 @@ void remote_source_path_gone(struct run *run);
 
 /* News. The stream was written: asks again at once, whatever was said before. */
 void remote_source_forgive(struct run *run);
-/* Sound has come or has stopped: ask now instead of in a few seconds. */
+/* Something has changed: ask now instead of in a few seconds. */
 void remote_source_renew(struct run *run);
+/* Sound has stopped. Until the source has answered, for a second at most, nothing is said of it. */
+void remote_source_ask_why(struct run *run);
+/* Now and then. No sound has come yet: asks once, where it has had the time to come. */
+void remote_source_wonder(struct run *run);
 void remote_source_flows(struct run *run);
 /* Its link is up or down, or it has been restarted. */
 void remote_source_peer_changed(struct reconcile *reconcile, const char *peer_uid);

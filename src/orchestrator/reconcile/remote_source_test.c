@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/registry/events.h"
 #include "store/store.h"
 #include "support/fake_site.h"
 
@@ -724,6 +725,8 @@ static void test_silence_makes_us_ask(void **state) {
     make_running(f);
     run_ms(f, 1000);
     flow(f, ENGINE_LINK_SILENT);
+    assert_string_equal(state_of(f), "running"); /* the source may know better: for a second it is waited for */
+    run_ms(f, 1500);
     assert_string_equal(state_of(f), "degraded NoMedia");
     answer_from(f, f->source, (struct said){.state = STREAM_STATE_PENDING, .reason = "DeviceMissing", .renew = true});
     /* Its device is gone, and its keys with it: the next link is ready for when it is back. */
@@ -736,6 +739,48 @@ static void test_silence_makes_us_ask(void **state) {
     flow(f, ENGINE_LINK_STARTED);
     assert_string_equal(state_of(f), "running");
     answer(f, STREAM_STATE_RUNNING, nullptr);
+}
+
+/* It said so before any sound came, and again when a program has stopped. */
+static void test_a_source_may_be_idle(void **state) {
+    struct fixture *f = *state;
+    make(f);
+    answer(f, STREAM_STATE_CONNECTING, nullptr);
+    assert_string_equal(state_of(f), "connecting NoMedia");
+    assert_false(is_asked(f));
+    run_ms(f, 2000);
+    answer(f, STREAM_STATE_RUNNING, "SourceIdle");
+    assert_string_equal(state_of(f), "running SourceIdle");
+    assert_string_equal(message_of(f), "The source says why.");
+    flow(f, ENGINE_LINK_STARTED);
+    assert_string_equal(state_of(f), "running");
+    answer(f, STREAM_STATE_RUNNING, nullptr);
+    struct events *events = orchestrator_events(f->world.orchestrator);
+    uint64_t before = events_last(events);
+    flow(f, ENGINE_LINK_SILENT);
+    answer(f, STREAM_STATE_RUNNING, "SourceIdle");
+    assert_string_equal(state_of(f), "running SourceIdle");
+    assert_int_equal(events_last(events), before + 1); /* it was never said to be degraded */
+    run_ms(f, 4000);
+    assert_false(is_asked(f));
+    for (int i = 0; i < 10; i++) {
+        run_ms(f, 5000);
+        answer(f, STREAM_STATE_RUNNING, "SourceIdle");
+        assert_string_equal(state_of(f), "running SourceIdle");
+    }
+    run_ms(f, 5000);
+    answer(f, STREAM_STATE_RUNNING, nullptr); /* a program plays, and nothing comes */
+    assert_string_equal(state_of(f), "connecting NoMedia");
+}
+
+/* A reason that is not known is no harm: so it is for peers older than this one. */
+static void test_a_source_that_sends_may_have_reasons(void **state) {
+    struct fixture *f = *state;
+    make(f);
+    answer(f, STREAM_STATE_RUNNING, "SourceDreams");
+    assert_string_equal(state_of(f), "connecting NoMedia");
+    flow(f, ENGINE_LINK_STARTED);
+    assert_string_equal(state_of(f), "running");
 }
 
 static void test_a_source_that_always_wants_the_next_link_is_not_run_after(void **state) {
@@ -957,6 +1002,8 @@ int main(void) {
         T(test_row_clock_is_wrong),
         T(test_why_nothing_comes_is_told),
         T(test_silence_makes_us_ask),
+        T(test_a_source_may_be_idle),
+        T(test_a_source_that_sends_may_have_reasons),
         T(test_a_source_that_always_wants_the_next_link_is_not_run_after),
         T(test_a_source_that_has_ended_is_left_alone),
         T(test_it_knows_a_newer_link),

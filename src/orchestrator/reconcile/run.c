@@ -60,8 +60,9 @@ static struct plan_observed observed(const struct run *run) {
         .link_generation = run->built_link,
         .link_failed = run->link_failed,
         .flowing = run->flowing,
-        .silent = run->silent,
+        .silent = run->silent && !run->remote.asks_why,
         .losing = run->losing,
+        .source_idle = run->source.node && run->source.node->is_idle,
         .port_in_use = run->port_in_use,
         .retry_waiting = run->retry_waiting || (run->attachment && attachments_is_spent(run->attachment)),
     };

@@ -265,11 +265,23 @@ static void follow_losses(struct run *run, const struct totals *totals) {
 
 /* ---- figures of endpoints ---- */
 
-static void poll_node(struct reconcile *r, const struct node *node) {
+/* Other devices that stand still are broken, or about to be: a virtual loudspeaker does when no program plays into it. */
+static void follow_idle(struct node *node, const struct engine_node_status *now) {
+    bool is_idle = node->spec.kind == ENDPOINT_KIND_VIRTUAL_SPEAKER && now->stands_still &&
+                   (node->spec.has_virtual != PRESENCE_VALUE || node->spec.virtual.idle != VIRTUAL_IDLE_ALWAYS);
+    if (is_idle == node->is_idle)
+        return;
+    node->is_idle = is_idle;
+    struct node_use *use;
+    list_for_each(use, &node->users, link) run_kick(use->run);
+}
+
+void status_poll_node(struct reconcile *r, struct node *node) {
     struct engine_node_status now;
     struct endpoint_entry *entry = registry_endpoint(r->registry, node->endpoint_uid);
     if (!entry || node->state != NODE_UP || !engine_node_status(r->engine, node->id, &now))
         return;
+    follow_idle(node, &now);
     struct endpoint_status *status = &entry->object.status;
     status->frames = now.frames > 0 ? now.frames : 0;
     status->has_position_ms = now.position_frames >= 0 && node->format.rate_hz ? PRESENCE_VALUE : PRESENCE_NULL;
@@ -290,12 +302,12 @@ static void poll_node(struct reconcile *r, const struct node *node) {
 static void poll_endpoints(struct reconcile *r) {
     for (struct endpoint_entry *e = nullptr; (e = registry_next_endpoint(r->registry, e));)
         e->object.status.active_streams = 0;
-    const struct node *node;
+    struct node *node;
     list_for_each(node, &r->nodes, link) {
         struct endpoint_entry *entry = registry_endpoint(r->registry, node->endpoint_uid);
         if (entry)
             entry->object.status.active_streams += (int32_t)list_count(&node->users);
-        poll_node(r, node);
+        status_poll_node(r, node);
     }
 }
 
@@ -328,6 +340,7 @@ void status_tick(void *arg) {
         struct totals totals;
         if (poll(run, &totals))
             follow_losses(run, &totals);
+        remote_source_wonder(run);
         if (run->silent && run->flowing && loop_now_ns(r->loop) - run->silent_ns >= GIVE_UP_SILENT_NS) {
             run->flowing = false;
             run->flowing_ns = 0;
