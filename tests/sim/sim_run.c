@@ -95,7 +95,7 @@ static void build_site(struct run *run) {
     for (int i = 0; i < world->n; i++) {
         uid_random(run->inputs[i]);
         uid_random(run->outputs[i]);
-        make_endpoint(run, i, run->inputs[i], "{\"kind\":\"tone\"}");
+        make_endpoint(run, i, run->inputs[i], "{\"kind\":\"virtual_speaker\"}");
         make_endpoint(run, i, run->outputs[i], "{\"kind\":\"null\"}");
     }
     for (int i = 0; i < SLOTS; i++)
@@ -235,7 +235,11 @@ static void fault(struct run *run) {
     int a = any(run, world->n), b = any(run, world->n);
     struct sim_instance *instance = world->instances[a];
     run->result->faults++;
-    switch (any(run, 7)) {
+    switch (any(run, 8)) {
+    case 7: /* its programs begin to play, or stop */
+        instance->sound.is_idle = !instance->sound.is_idle;
+        sim_trace(world, "the speaker of %s is %s", instance->name, instance->sound.is_idle ? "idle" : "played to");
+        break;
     case 0:
         sim_instance_crash(instance);
         break;
@@ -301,6 +305,20 @@ static void calm(struct run *run) {
 
 /* ---- checks ---- */
 
+/* The source of this receiving link is idle. */
+static bool gets_silence(struct run *run, int at, const struct sim_link *receiver) {
+    for (int from = 0; from < run->world.n; from++)
+        for (size_t i = 0; i < SIM_LINKS_MAX; i++) {
+            const struct sim_sound *sound = &run->world.instances[from]->sound;
+            int to;
+            if (sound->is_idle && sound->links[i].is_open && sound->links[i].path->is_sealed &&
+                !sound->links[i].config.receiving &&
+                sim_air_receiver(&run->world.air, &sound->links[i], &to) == receiver && to == at)
+                return true;
+        }
+    return false;
+}
+
 /* Sound goes to nobody, or is waited for in vain. */
 static void check_nothing_is_half_open(struct run *run) {
     struct sim_world *world = &run->world;
@@ -313,7 +331,7 @@ static void check_nothing_is_half_open(struct run *run) {
             if (!link->config.receiving && !sim_air_receiver(&world->air, link, &to))
                 violate(run, "%s sends sound that nobody takes, to link %08x of %s", world->instances[at]->name,
                         link->path->sealed.other_link, to < 0 ? "nobody" : world->instances[to]->name);
-            if (link->config.receiving && link->path->is_answered &&
+            if (link->config.receiving && link->path->is_answered && !gets_silence(run, at, link) &&
                 (!link->flows || loop_now_ns(&world->instances[at]->loop.loop) - link->last_flow_ns > NS_PER_S))
                 violate(run, "%s waits for sound that nobody sends, with keys for it", world->instances[at]->name);
         }
@@ -401,6 +419,13 @@ static void check_history(struct run *run, const struct view *views, size_t n) {
     }
 }
 
+static bool is_idle(const struct run *run, const char *peer_uid) {
+    for (int i = 0; i < run->world.n; i++)
+        if (strcmp(run->world.instances[i]->uid, peer_uid) == 0)
+            return run->world.instances[i]->sound.is_idle;
+    return false;
+}
+
 static void check_wanted(struct run *run, const struct view *views, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct view *view = &views[i];
@@ -413,6 +438,10 @@ static void check_wanted(struct run *run, const struct view *views, size_t n) {
         else if (view->is_enabled && strcmp(view->state, "running") != 0 &&
                  !(may_be_forbidden && strcmp(view->reason, "Forbidden") == 0))
             violate(run, "stream %s is wanted and %s (%s)", view->uid, view->state, view->reason);
+        else if (view->is_enabled && strcmp(view->state, "running") == 0 &&
+                 (strcmp(view->reason, "SourceIdle") == 0) != is_idle(run, view->source_peer))
+            violate(run, "stream %s is running (%s), and its source %s", view->uid, view->reason,
+                    is_idle(run, view->source_peer) ? "is idle" : "is played to");
     }
 }
 

@@ -68,11 +68,54 @@ static enum err open_stream(struct audio_driver_state *, const struct audio_host
     return ERR_OK;
 }
 
+static enum err make_state(const struct audio_host *host, struct audio_driver_state **ret, struct err_info *) {
+    *ret = (struct audio_driver_state *)container_of((struct audio_host *)(uintptr_t)host, struct sim_sound, host);
+    return ERR_OK;
+}
+
+static void forget_state(struct audio_driver_state *) {
+}
+
+static void watch(struct audio_driver_state *state, const struct audio_watcher *watcher, void *arg) {
+    struct sim_sound *sound = (struct sim_sound *)state;
+    sound->watcher = watcher;
+    sound->watcher_arg = arg;
+}
+
+static void tell_exposed(void *arg) {
+    struct sim_sound *sound = arg;
+    if (!sound->speaker[0])
+        return;
+    const struct audio_device device = {.uid = sound->speaker,
+                                        .system_name = "speaker",
+                                        .display_name = "Speaker",
+                                        .kind = ENDPOINT_KIND_VIRTUAL_SPEAKER,
+                                        .direction = AUDIO_INPUT,
+                                        .format = {48000, 2}};
+    sound->watcher->device(sound->watcher_arg, &device);
+}
+
+static void expose(struct audio_driver_state *state, const struct audio_endpoint *endpoint) {
+    struct sim_sound *sound = (struct sim_sound *)state;
+    snprintf(sound->speaker, sizeof sound->speaker, "%s", endpoint->uid);
+    (void)!loop_post(sound->loop, tell_exposed, sound);
+}
+
+static void withdraw(struct audio_driver_state *state, const char *) {
+    ((struct sim_sound *)state)->speaker[0] = '\0';
+}
+
 static const struct audio_driver TONE = {.name = "tone",
                                          .summary = "always there",
-                                         .kinds = 1u << ENDPOINT_KIND_TONE | 1u << ENDPOINT_KIND_NULL,
+                                         .kinds = 1u << ENDPOINT_KIND_TONE | 1u << ENDPOINT_KIND_NULL |
+                                                  1u << ENDPOINT_KIND_VIRTUAL_SPEAKER,
+                                         .create = make_state,
+                                         .destroy = forget_state,
                                          .direction = direction_of,
-                                         .open = open_stream};
+                                         .open = open_stream,
+                                         .watch = watch,
+                                         .expose = expose,
+                                         .withdraw = withdraw};
 
 const struct audio_driver *const audio_drivers[] = {&TONE, nullptr};
 
@@ -200,8 +243,9 @@ void engine_remove_node(struct engine *engine, uint32_t node, void (*done)(void 
 }
 
 bool engine_node_status(struct engine *engine, uint32_t node, struct engine_node_status *ret) {
-    *ret = (struct engine_node_status){.position_frames = -1};
-    return node > 0 && of_engine(engine)->nodes[node - 1].is_open;
+    const struct sim_sound *sound = of_engine(engine);
+    *ret = (struct engine_node_status){.position_frames = -1, .stands_still = sound->is_idle};
+    return node > 0 && sound->nodes[node - 1].is_open;
 }
 
 static struct sim_link *find_link(struct sim_sound *sound, uint32_t id) {
@@ -329,6 +373,8 @@ static void flow_to(struct sim_sound *sound, struct sim_link *receiver) {
 }
 
 static void flow_from(struct sim_air *air, struct sim_sound *sound, struct sim_link *sender) {
+    if (sound->is_idle)
+        return;
     sender->packets += 10;
     struct sim_path *twin = sender->path->twin;
     if (twin) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "audio/driver.h"
+#include "base/id.h"
 #include "media/engine.h"
 #include "transport/sealed.h"
 
@@ -57,6 +58,10 @@ struct sim_sound {
     struct sim_node nodes[SIM_NODES_MAX]; /* id is the index + 1 */
     struct sim_link links[SIM_LINKS_MAX];
     uint32_t reserved[SIM_LINKS_MAX]; /* link ids of the media port, 0: free */
+    const struct audio_watcher *watcher;
+    void *watcher_arg;
+    char speaker[UID_SIZE]; /* the virtual loudspeaker that was exposed; "": none */
+    bool is_idle;           /* no program plays into it */
     unsigned open_streams, open_paths;
     uint64_t links_made;
 };
