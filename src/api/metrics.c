@@ -123,6 +123,13 @@ static const struct family ENDPOINT_FAMILIES[] = {
      .offset = ENDPOINT(ledger.late_ticks),
      .presence_offset = NO_PRESENCE,
      .scale = 1},
+    {.name = "rocd_endpoint_xruns_total",
+     .type = "counter",
+     .help = "Times the device found too little sound, or no room for its own; absent where there is no device.",
+     .kind = FIGURE_INT64,
+     .offset = ENDPOINT(xruns),
+     .presence_offset = ENDPOINT(has_xruns),
+     .scale = 1},
 };
 
 /* An object with its labels, made once. */

@@ -506,6 +506,7 @@ static void commands_know_the_peers_of_a_site(void **state) {
         {"status --json", CLI_OK, "\"peer\": {\n    \"peer_uid\": \"" OFFICE "\"", nullptr, nullptr},
         {"endpoints", CLI_OK, "cccccc-cccccc-cccccc  office/melody ", nullptr, nullptr},
         {"endpoints kitchen", CLI_OK, "bbbbbb-bbbbbb-bbbbbb  kitchen/Speaker ", nullptr, nullptr},
+        {"endpoints", CLI_OK, "VOLUME  XRUNS  REASON", nullptr, nullptr},
         {"endpoints attic", CLI_OK, "There are no endpoints yet", nullptr, nullptr},
         {"endpoints self --json", CLI_OK, "[\n  {\n    \"peer_uid\": \"" OFFICE "\"", nullptr, nullptr},
         {"endpoints attik", CLI_FAILED, nullptr, "there is no peer 'attik': did you mean 'attic'?", nullptr},

@@ -31,7 +31,7 @@ static void print_json(const struct cli *cli, const struct site *site, const cha
 /* `peer_uid`: only of that peer; nullptr: all */
 static void print_table(const struct cli *cli, const struct site *site, const char *peer_uid) {
     static const char *const HEADING[] = {"UID",    "NAME",  "KIND",   "DIRECTION", "STATE",
-                                          "FORMAT", "LEVEL", "VOLUME", "REASON"};
+                                          "FORMAT", "LEVEL", "VOLUME", "XRUNS",     "REASON"};
     struct table table = {.n_columns = sizeof HEADING / sizeof HEADING[0], .max_width = text_terminal_width(cli->out)};
     for (size_t i = 0; i < table.n_columns; i++)
         table_cell(&table, TEXT_DIM, "%s", HEADING[i]);
@@ -62,6 +62,10 @@ static void print_table(const struct cli *cli, const struct site *site, const ch
             table_cell(&table, TEXT_DIM, "muted");
         else
             table_cell(&table, TEXT_PLAIN, "%.0f %%", 100 * json_num(status, "volume", 0));
+        if (yyjson_is_num(yyjson_obj_get(status, "xruns")))
+            table_cell(&table, TEXT_PLAIN, "%.0f", json_num(status, "xruns", 0));
+        else
+            table_cell(&table, TEXT_PLAIN, "-");
         table_cell(&table, TEXT_PLAIN, "%s", json_str(status, "message"));
         buf_finish(&level);
         buf_finish(&name);

@@ -96,7 +96,8 @@ struct engine_node_status {
     uint64_t late_ticks;     /* ticks that came more than one period late */
     int64_t worst_late_ns;
     bool stands_still; /* a device that gives no clock now: its source gives nothing, its sink loses what it is given */
-    uint64_t xruns;    /* of a device: times it found too few frames or no room */
+    bool has_xruns;    /* it is a device that counts them */
+    uint64_t xruns;    /* times it found too few frames or no room */
     int64_t latency_ns; /* of a device: between its ring and the air, ring included; -1: not known */
     uint32_t n_channels;
     float level_dbfs[ENGINE_CHANNELS_MAX]; /* peak since the last call of this function; floor -120 */

@@ -373,6 +373,8 @@ static void stall_is_not_kept_in_the_queue(void **state) {
     run(rig, 5);
     assert_true(s->out.n_xruns > 0);
     struct engine_node_status node = node_of(rig, s->sink_node);
+    assert_true(node.has_xruns);
+    assert_int_equal(node.xruns, s->out.n_xruns);
     assert_int_equal(node.late_ticks, 1);
     assert_in_range(node.worst_late_ns, 140 * MS, 160 * MS);
     run(rig, 2000);

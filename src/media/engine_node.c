@@ -166,6 +166,7 @@ bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_s
         .late_ticks = atomic_load_explicit(&node->late_ticks, memory_order_relaxed),
         .worst_late_ns = atomic_load_explicit(&node->worst_late_ns, memory_order_relaxed),
         .stands_still = atomic_load_explicit(&node->stands_still, memory_order_relaxed),
+        .has_xruns = stream->ops->xruns,
         .xruns = stream->ops->xruns ? stream->ops->xruns(stream) : 0,
         .latency_ns = stream->ops->latency_ns ? stream->ops->latency_ns(stream) : -1,
         .n_channels = stream->format.n_channels,

@@ -568,6 +568,23 @@ static void test_a_microphone_that_stands_still_is_not_idle(void **state) {
     assert_string_equal(state_of(f), "degraded NoMedia");
 }
 
+static void test_xruns_are_those_of_devices(void **state) {
+    struct fixture *f = *state;
+    struct fake_world *w = &f->world;
+    make_stream(f, TONE);
+    const struct endpoint_status *source = &orchestrator_endpoint(w->orchestrator, f->source)->status;
+    const struct endpoint_status *sink = &orchestrator_endpoint(w->orchestrator, f->sink)->status;
+    for (size_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].direction == AUDIO_OUTPUT) {
+            w->nodes[i].status.has_xruns = true;
+            w->nodes[i].status.xruns = 7;
+        }
+    fake_world_run_ms(w, 600);
+    assert_int_equal(source->has_xruns, PRESENCE_ABSENT);
+    assert_int_equal(sink->has_xruns, PRESENCE_VALUE);
+    assert_int_equal(sink->xruns, 7);
+}
+
 static void test_losses_degrade(void **state) {
     struct fixture *f = *state;
     make_stream(f, TONE);
@@ -701,6 +718,7 @@ int main(void) {
         TEST(test_silence_degrades_and_sound_heals),
         TEST(test_a_speaker_nobody_plays_into_is_idle),
         TEST(test_a_microphone_that_stands_still_is_not_idle),
+        TEST(test_xruns_are_those_of_devices),
         TEST(test_losses_degrade),
         TEST(test_auto_tells_which_latency_it_took_and_why),
         TEST(test_no_sound_yet),
