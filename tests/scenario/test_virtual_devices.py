@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """Two desktops, each with a PipeWire of its own: a loudspeaker made at one of them from the other, played to by a program there
 and heard at a device here; and the deaths of everything on the way."""
+import signal
+import time
+
 import numpy as np
 import pytest
 
@@ -106,3 +109,58 @@ def test_a_loudspeaker_made_at_another_peer_is_heard_here(desktops):
     a.delete(stream['stream_uri'])
     a.delete(speaker['endpoint_uri'])
     desktops.sound['b'].wait_node(target, is_there=False)
+
+
+def test_a_loudspeaker_nobody_plays_to_is_idle(desktops):
+    site = desktops.site.start()
+    a = site.api('a')
+    here = desktops.endpoint('a', 'fake-out')
+    speaker = a.post(f'/peers/{site.uids["b"]}/endpoints', {'kind': 'virtual_speaker', 'display_name': 'To a'})
+    target = f'rocd.{speaker["endpoint_uid"]}'
+    desktops.endpoint('b', target)
+    stream = a.post('/streams', stream_spec(speaker, here, target_latency_ms=200))
+
+    def status():
+        return a.get(stream['stream_uri'])['status']
+
+    def is_idle():
+        s = status()
+        return s['state'] == 'running' and [c['reason'] for c in s['conditions']] == ['SourceIdle'] and s
+
+    first = wait_until(is_idle, 'the stream to be idle', deadline=60)
+    assert 'To a' in first['conditions'][0]['message']
+    time.sleep(3)  # this is what is measured: what comes while nobody plays
+    assert is_idle()['packets']['received'] == first['packets']['received']
+
+    for _ in range(2):
+        desktops.play(target)
+        wait_until(desktops.is_heard, 'the tone to be heard', deadline=60)
+        wait_until(lambda: status()['state'] == 'running' and not status()['conditions'], 'the stream to run')
+        lost = status()['samples']
+        desktops.player.terminate()
+        desktops.player.wait()
+        after = wait_until(is_idle, 'the stream to be idle again', deadline=60)
+        assert after['samples']['lost_network'] == lost['lost_network']
+
+
+def test_a_device_that_was_not_served_has_xruns(desktops):
+    site = desktops.site.start()
+    a = site.api('a')
+    here = desktops.endpoint('a', 'fake-out')
+    tone = a.post('/peers/self/endpoints', {'kind': 'tone'})
+    a.post('/streams', stream_spec(tone, here))
+
+    def xruns():
+        return a.get(here['endpoint_uri'])['status'].get('xruns')
+
+    wait_until(lambda: xruns() is not None, 'the device to be used')
+    assert 'xruns' not in a.get(tone['endpoint_uri'])['status']
+
+    def has_missed():
+        before = xruns()
+        site.daemons['a'].process.send_signal(signal.SIGSTOP)
+        time.sleep(0.4)  # cycles of the device go by without us
+        site.daemons['a'].process.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        return xruns() > before
+    wait_until(has_missed, 'the device to miss sound', deadline=60)
