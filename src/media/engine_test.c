@@ -306,6 +306,47 @@ static void blackout_is_blamed_on_the_network(void **state) {
     assert_int_equal(rig->n_silent, 0);
 }
 
+/* Sound is back no later than when a stream starts, whatever the decoder thought of the silence. */
+static void long_blackout_is_over_when_packets_are_back(void **state) {
+    static const int64_t targets[] = {50, 100, 200};
+    struct rig *rig = *state;
+    for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
+        struct stream *s = new_stream(rig, rig->engine, fake_steady, targets[t], 0);
+        run(rig, 2000);
+        s->lossy->blackout = true;
+        run(rig, 3000);
+        size_t back = s->sink.n;
+        s->lossy->blackout = false;
+        run(rig, 3000);
+        size_t first = fake_sink_find(&s->sink, back, 0.3f);
+        assert_true(first - back <= (size_t)(targets[t] + 100) * MS);
+        assert_int_equal(fake_sink_zeros(&s->sink, first + 10 * MS, s->sink.n, MS), 0);
+        assert_true(status_of(rig->engine, s->receive).playing);
+    }
+}
+
+/* The sender goes on for five seconds, and what waits in the path is of then. */
+static void long_sleep_of_the_receiver_is_not_kept_in_the_queue(void **state) {
+    struct rig *rig = *state;
+    struct engine *other = new_engine(rig);
+    struct stream *s = new_stream(rig, other, fake_steady, 100, 0);
+    rig->other = other;
+    run(rig, 2000);
+    for (int i = 0; i < 1000; i++) {
+        loop_sim_run_until(&rig->sim, rig->sim.clock.now_ns + TICK_NS);
+        engine_step(other, rig->sim.clock.now_ns);
+    }
+    run(rig, 5); /* a second is caught up */
+    size_t awake = s->sink.n;
+    run(rig, 3000);
+    size_t first = fake_sink_find(&s->sink, awake + 200 * MS, 0.3f);
+    assert_true(first - awake <= 200 * MS);
+    assert_int_equal(fake_sink_zeros(&s->sink, first, s->sink.n, MS), 0);
+    struct engine_link_status status = status_of(rig->engine, s->receive);
+    assert_true(status.playing);
+    assert_int_equal(status.lost_network + status.lost_sender, 0);
+}
+
 static void stopped_sender_is_blamed_and_falls_silent(void **state) {
     struct rig *rig = *state;
     struct stream *s = new_stream(rig, rig->engine, fake_steady, 100, 0);
@@ -570,6 +611,8 @@ int main(void) {
         TEST(impulses_arrive_in_time),
         TEST(heavy_loss_is_blamed_on_the_network),
         TEST(blackout_is_blamed_on_the_network),
+        TEST(long_blackout_is_over_when_packets_are_back),
+        TEST(long_sleep_of_the_receiver_is_not_kept_in_the_queue),
         TEST(stopped_sender_is_blamed_and_falls_silent),
         TEST(pausing_sender_is_blamed),
         TEST(stall_of_this_machine_is_caught_up),
