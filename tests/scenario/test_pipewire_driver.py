@@ -340,6 +340,27 @@ def test_other_rates_and_channel_counts(pw, driver):
         wait_until(lambda tag=f't{i}': driver.stat(tag)['moved'] > rate // 10, f'{rate} Hz, {channels} channels to run')
 
 
+@pytest.mark.parametrize('key, values', [('clock.force-quantum', (64, 2048, 512, 0)), ('clock.force-rate', (44100, 96000, 0))])
+def test_the_cycle_and_the_rate_change_under_a_stream(pw, driver, key, values):
+    """Another program makes all cycles longer or shorter, or a device asks for another rate. The longest cycle comes second: what
+    the ring held for it must not stay when cycles are short again."""
+    driver.wait_device('fake-out')
+    assert driver.open('t', 'device', 'output', 'fake-out')['failure'] == 'ok'
+    driver.ask(['sine', 't', 441], 'set')
+    wait_until(lambda: driver.stat('t')['moved'] > 0, 'the device to run')
+    for value in values:
+        pw.run('pw-metadata', '-n', 'settings', '0', key, value)
+        take = pw.directory / f'take-{value}.f32'
+        recorder = pw.pw_cat('record', take, 'fake-out', '-P', '{ stream.capture.sink=true }')
+        # Half a second: with cycles of 64 frames a busy machine leaves one out soon.
+        wait_until(lambda path=take: wav.longest_sine_s(read_raw(path), RATE, 441, 0.25) >= 0.5, f'the sine with {key} {value}',
+                   deadline=90)
+        end(recorder, 15)
+        most_ns = 10_000_000 + (value if key == 'clock.force-quantum' and value else 1024) * 2 * 10**9 // RATE
+        wait_until(lambda most=most_ns: 0 < driver.stat('t')['latency_ns'] < most, f'no more than {most_ns} ns to wait')
+    assert driver.stat('t')['failure'] == 'ok'
+
+
 # ---- virtual devices ----
 
 def test_a_virtual_speaker_is_seen_and_gives_what_is_played_to_it(pw, driver):

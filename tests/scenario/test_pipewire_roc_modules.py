@@ -62,35 +62,6 @@ def sine(seconds, rate):
     return LEVEL * np.sin(2 * np.pi * PITCH_HZ * np.arange(int(seconds * rate)) / rate)
 
 
-def is_whole(samples, rate):
-    """A sine and nothing else: what is left when the sine that fits best is taken away is small everywhere."""
-    n = len(samples)
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(n)))
-    at = int(np.argmax(spectrum))
-    if abs(at * rate / n - PITCH_HZ) > 1:  # the clocks of both ends differ by less
-        return False
-    # piece by piece, because the rate is adjusted all the time: each is a sine of the right level, and continues the one before
-    piece = rate // 50
-    t = np.arange(piece) / rate
-    basis = np.stack([np.cos(2 * np.pi * PITCH_HZ * t), np.sin(2 * np.pi * PITCH_HZ * t)], axis=1)
-    pieces = samples[:n // piece * piece].reshape(-1, piece)
-    parts, *_ = np.linalg.lstsq(basis, pieces.T, rcond=None)
-    left = np.abs(pieces.T - basis @ parts).max(axis=0)
-    levels = np.hypot(*parts)
-    return bool((left < 0.05 * LEVEL).all() and (np.abs(levels / LEVEL - 1) < 0.03).all())
-
-
-def longest_whole_s(samples, rate):
-    """Of both channels; looked at in steps of a quarter of a second."""
-    step = rate // 4
-    best = now = 0
-    for at in range(0, len(samples) - step + 1, step):
-        whole = all(is_whole(samples[at:at + step, channel], rate) for channel in range(samples.shape[1]))
-        now = now + 1 if whole else 0
-        best = max(best, now)
-    return best * step / rate
-
-
 @pytest.mark.parametrize('fec', ['rs8m', 'ldpc', 'none'])
 def test_rocd_is_heard_through_roc_source(pw, daemon, fec):
     ports = udp_ports(3)
@@ -104,8 +75,8 @@ def test_rocd_is_heard_through_roc_source(pw, daemon, fec):
     wait_until(lambda: daemon.api.stream_is(stream, 'running'), 'rocd to send')
     take = pw.directory / 'take.f32'
     pw.pw_cat('record', take, 'fake-out', '-P', '{ stream.capture.sink=true }')
-    wait_until(lambda: longest_whole_s(read_raw(take), RATE_HZ) >= WHOLE_S, 'sound without a hole from roc-source', deadline=90,
-               pause=0.5)
+    wait_until(lambda: wav.longest_sine_s(read_raw(take), RATE_HZ, PITCH_HZ, LEVEL) >= WHOLE_S,
+               'sound without a hole from roc-source', deadline=90, pause=0.5)
     assert daemon.api.get(stream['stream_uri'])['status']['packets']['sent'] > 0
 
 
@@ -127,7 +98,7 @@ def test_roc_sink_is_heard_by_rocd(pw, daemon, fec):
             return wav.read(daemon.media_dir / 'take.wav')[0]
         except (FileNotFoundError, AssertionError):
             return np.zeros((0, 2))
-    wait_until(lambda: longest_whole_s(take(), WIRE_RATE_HZ) >= WHOLE_S, 'sound without a hole from roc-sink', deadline=90,
-               pause=0.5)
+    wait_until(lambda: wav.longest_sine_s(take(), WIRE_RATE_HZ, PITCH_HZ, LEVEL) >= WHOLE_S,
+               'sound without a hole from roc-sink', deadline=90, pause=0.5)
     status = daemon.api.get(stream['stream_uri'])['status']
     assert status['state'] in ('running', 'degraded') and status['packets']['rejected'] == 0, status

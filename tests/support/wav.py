@@ -124,3 +124,31 @@ def correlations(recorded, reference, window=4096, loop=False, skip=0):
     reference = np.concatenate([reference, reference]) if loop else reference
     return [best_lag(recorded[at:at + window], reference)[1]
             for at in range(skip, len(recorded) - window + 1, window)]
+
+
+# ---- a sine without a hole ----
+
+def is_sine(samples, rate, pitch, level):
+    """One channel: a sine of this pitch and level and nothing else, neither silence nor a jump. Looked at in pieces of 20 ms,
+    because clocks differ a little, and receivers adjust their rate all the time."""
+    piece = rate // 50
+    t = np.arange(piece) / rate
+    basis = np.stack([np.cos(2 * np.pi * pitch * t), np.sin(2 * np.pi * pitch * t)], axis=1)
+    pieces = samples[:len(samples) // piece * piece].reshape(-1, piece).astype(np.float64)
+    parts, *_ = np.linalg.lstsq(basis, pieces.T, rcond=None)
+    left = np.abs(pieces.T - basis @ parts).max(axis=0)
+    phases = np.angle(parts[0] - 1j * parts[1])
+    turns = np.angle(np.exp(1j * (np.diff(phases) - 2 * np.pi * pitch * piece / rate)))
+    return bool((left < 0.05 * level).all() and (np.abs(np.hypot(*parts) / level - 1) < 0.03).all() and
+                (np.abs(turns) < 0.5).all())
+
+
+def longest_sine_s(samples, rate, pitch, level):
+    """The longest stretch in which every channel is one, in steps of a quarter of a second."""
+    step = rate // 4
+    best = now = 0
+    for at in range(0, len(samples) - step + 1, step):
+        whole = all(is_sine(samples[at:at + step, channel], rate, pitch, level) for channel in range(samples.shape[1]))
+        now = now + 1 if whole else 0
+        best = max(best, now)
+    return best * step / rate
