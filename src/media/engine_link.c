@@ -378,6 +378,7 @@ static void take_back(struct link_record *record, struct codec_decoder *decoder)
     if (decoder == offered)
         return;
     record->decoder = offered;
+    record->latency_readings = (struct latency_median){}; /* those were of the other latency */
     tell_latency(record);
 }
 

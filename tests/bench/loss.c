@@ -23,8 +23,8 @@
  *            [wifi=0]                                   1: a made-up wireless network instead (support/wifi_trace.h)
  *
  * Prints one line of JSON: lost frames (in the sound itself), those of the first second apart, because libroc repairs
- * nothing while its queue fills; what the engine counted; and the latency of the sound from being read at the source to
- * being written at the sink, by an impulse every two seconds.
+ * nothing while its queue fills, and how many had been lost at the first change of the latency; what the engine counted;
+ * and the latency of the sound from being read at the source to being written at the sink, by an impulse every two seconds.
  */
 
 constexpr uint32_t RATE_HZ = 48000;
@@ -55,7 +55,7 @@ struct sim {
     bool sounding;
     uint64_t lost_frames, lost_at_start, heard_frames;
     double latency_first_ms, latency_min_ms, latency_max_ms, latency_last_ms, latency_sum_ms;
-    uint64_t n_impulses, n_changes;
+    uint64_t n_impulses, n_changes, lost_learning;
     struct wifi_trace wifi;
 };
 
@@ -164,7 +164,8 @@ static void on_added(void *, uint32_t, enum err e, const struct err_info *info) 
 
 static void on_event(void *arg, const struct engine_event *event) {
     struct sim *sim = arg;
-    sim->n_changes += event->kind == ENGINE_LINK_LATENCY;
+    if (event->kind == ENGINE_LINK_LATENCY && sim->n_changes++ == 0)
+        sim->lost_learning = sim->lost_frames + sim->lost_at_start;
     if (event->kind == ENGINE_LINK_FAILED || event->kind == ENGINE_NODE_FAILED)
         check(ERR_INTERNAL, &event->reason);
 }
@@ -177,12 +178,14 @@ static void report(const struct options *o, const struct codec_settings *s, cons
         "\"packet_ms\": %g, \"source\": %u, \"repair\": %u, ",
         o->target_ms, o->loss_percent, o->seconds, o->seed, o->jitter_ms, o->delay_ms,
         (double)s->packet_length_ns / NS_PER_MS, s->fec_source_packets, s->fec_repair_packets);
-    printf("\"heard_frames\": %llu, \"lost_frames\": %llu, \"lost_at_start\": %llu, \"lost_frames_counted\": %llu, "
+    printf("\"heard_frames\": %llu, \"lost_frames\": %llu, \"lost_at_start\": %llu, \"lost_learning\": %llu, "
+           "\"lost_frames_counted\": %llu, "
            "\"packets_lost\": %llu, "
            "\"packets_repaired\": %llu, \"sessions\": %llu, \"changes\": %llu, \"target_last_ms\": %g, ",
            (unsigned long long)sim->heard_frames, (unsigned long long)sim->lost_frames,
-           (unsigned long long)sim->lost_at_start, (unsigned long long)status->lost_frames,
-           (unsigned long long)status->lost, (unsigned long long)status->repaired, (unsigned long long)status->sessions,
+           (unsigned long long)sim->lost_at_start, (unsigned long long)sim->lost_learning,
+           (unsigned long long)status->lost_frames, (unsigned long long)status->lost,
+           (unsigned long long)status->repaired, (unsigned long long)status->sessions,
            (unsigned long long)sim->n_changes, (double)status->target_latency_ns / NS_PER_MS);
     printf("\"latency_ms\": {\"first\": %.2f, \"least\": %.2f, \"mean\": %.2f, \"most\": %.2f, \"last\": %.2f}}\n",
            sim->latency_first_ms, sim->latency_min_ms, sim->latency_sum_ms / n, sim->latency_max_ms,
