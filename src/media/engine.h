@@ -115,7 +115,10 @@ struct engine_link_config {
     uint32_t n_map; /* 0: the default map; else entries of `map` used: wire channel → node channel, -1 = silence */
     int map[ENGINE_CHANNELS_MAX];
     struct gate_config gate; /* receiving: its settings are filled in from above */
-    int64_t start_delay_ns;  /* sending: encoders start staggered by at most 20 ms */
+    /* sending: may use one encoder with others of its node that want the same packets; its gain stays 0 dB, and its receiving
+     * end fades by itself */
+    bool may_share;
+    int64_t start_delay_ns; /* sending: encoders start staggered by at most 20 ms */
     /* receiving: the target latency adapts between them; the same: it does not */
     int64_t latency_min_ns, latency_max_ns;
     /* On a bus with mix_minus: what a link sends leaves out what comes in over those of the same member. "": none. */
@@ -139,6 +142,7 @@ struct engine_link_status {
     bool receiving;
     bool playing;       /* receiving: a session is latched and gives sound; sending: packets go out */
     int64_t started_ns; /* monotonic, 0: not yet */
+    uint32_t n_sharing; /* sending: links that use its encoder, itself included; receiving: 0 */
     uint64_t packets_sent, bytes_sent, send_dropped;
     uint64_t packets_received, bytes_received; /* that passed the gate */
     uint64_t rejected, lost, repaired, late, reordered;

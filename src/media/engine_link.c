@@ -24,6 +24,13 @@ static bool is_orphan(struct link_record *record) {
     return true;
 }
 
+/* From now on nobody joins because of this one. */
+static void leave_share(struct link_record *record) {
+    if (record->has_joined)
+        record->share->n_joined--;
+    record->has_joined = false;
+}
+
 static void close_path(struct link_record *record) {
     if (record->path)
         record->path->ops->close(record->path);
@@ -81,6 +88,7 @@ static void open_send(struct link_record *record) {
         .member = config->member,
         .mixes = node->stream->mix_minus,
         .path = record->path,
+        .share = record->share,
     };
     record->result = link_send_create(&link, record, &record->send, &record->info);
 }
@@ -112,6 +120,8 @@ static void on_opened(void *arg) {
         return;
     }
     if (record->result != ERR_OK) {
+        leave_share(record);
+        share_unref(record->share);
         forget(record);
         if (record->added)
             record->added(record->added_arg, record->id, record->result, &record->info);
@@ -149,6 +159,25 @@ static enum err check(struct engine *engine, uint32_t id, struct node_record *no
     return ERR_OK;
 }
 
+/* Out of memory it has an encoder of its own. */
+static void join_share(struct link_record *record) {
+    const struct engine_link_config *config = &record->config;
+    struct node_record *node = record->node;
+    if (config->receiving || !config->may_share || node->node->stream->mix_minus)
+        return;
+    const struct link_record *other;
+    list_for_each(other, &record->engine->links, in_engine) {
+        if (other->node != node || !other->has_joined || !share_fits(other->share, config))
+            continue;
+        record->share = share_ref(other->share);
+        record->share->n_joined++;
+        record->has_joined = true;
+        return;
+    }
+    record->share = share_create(config, node->node->stream->format.rate_hz);
+    record->has_joined = record->share;
+}
+
 uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct engine_link_config *config,
                               struct path *path, engine_link_done_fn done, void *arg) {
     struct link_record *record = calloc(1, sizeof *record);
@@ -171,6 +200,7 @@ uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct
         record->node = node_record;
         node_record->n_links++;
         node_record->thread->load++;
+        join_share(record);
     }
     engine->n_objects++;
     list_append(&engine->links, &record->in_engine);
@@ -181,6 +211,9 @@ uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct
 /* ---- closing ---- */
 
 static void close_all(struct link_record *record) {
+    if (!record->send)
+        share_unref(record->share);
+    record->share = nullptr;
     link_send_destroy(record->send);
     link_receive_destroy(record->receive);
     if (record->built)
@@ -229,6 +262,7 @@ void engine_link_remove(struct link_record *record, void (*done)(void *arg), voi
     }
     record->removed = done;
     record->removed_arg = arg;
+    leave_share(record);
     if (record->state == RECORD_OPENING) {
         record->remove_wanted = true;
     } else if (record->state == RECORD_LIVE) {
@@ -406,6 +440,7 @@ void engine_link_notice(struct engine *engine, const struct notice *notice) {
         engine_tell(engine, ENGINE_LINK_SILENT, record->node->id, record->id, nullptr);
     } else if (notice->kind == NOTICE_LINK_FAILED && live) {
         record->encoder = nullptr; /* never asked again */
+        leave_share(record);
         record->decoder = nullptr;
         (void)err_set(&reason, ERR_INTERNAL, "the %s refused to work on; the stream must be built anew",
                       record->config.receiving ? "decoder" : "encoder");
@@ -458,6 +493,8 @@ void engine_link_query(struct link_record *record) {
     record->latency_readings = (struct latency_median){};
     /* the codec's figure begins with the end of the frames it was given, and is short of a tick of them */
     bool known = connected && query.end_to_end_ns > 0;
+    /* of several receivers, the codec does not say which one it means */
+    known &= !record->share || record->share->n_joined == 1;
     record->end_to_end_ns = known ? query.end_to_end_ns + record->engine->config.tick_ns + sink_latency_ns(record) : 0;
 }
 
@@ -483,6 +520,7 @@ static void status_of_path(const struct path *path, struct engine_link_status *r
 }
 
 static void status_of_send(struct link_send *link, struct engine_link_status *ret) {
+    ret->n_sharing = link->share ? (uint32_t)link->share->n_joined : 1;
     status_of_path(link->path, ret);
     ret->send_dropped += LOAD(link->skipped_packets);
     ret->playing = LOAD(link->playing);

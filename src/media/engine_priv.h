@@ -59,6 +59,8 @@ struct link_record {
     struct node_record *node; /* nullptr: there was none of that id */
     struct engine_link_config config;
     struct path *path;            /* owned until the link has it */
+    struct share *share;          /* a reference, which is the link's once there is one; nullptr: none */
+    bool has_joined;              /* … and it counts among its n_joined */
     struct link_send *send;       /* owned; one of the two */
     struct link_receive *receive; /* owned */
     /* What is queried: the newest of its kind, until the link is told to leave. Core only. */

@@ -82,6 +82,13 @@ void latency_send_packet(struct latency_send *latency, const uint8_t *packet, si
     latency->n_samples += latency->packet_samples;
 }
 
+void latency_send_follow(struct latency_send *latency, const struct latency_send *other) {
+    latency->captured = other->captured;
+    latency->packet_ns = other->packet_ns;
+    latency->rtp = other->rtp;
+    latency->known = other->known;
+}
+
 void latency_send_ping(struct latency_send *latency, struct path *path, const struct tick *tick) {
     if (!path->carries_pings || !latency->known)
         return;

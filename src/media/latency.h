@@ -41,6 +41,8 @@ void latency_send_init(struct latency_send *latency, const struct codec_settings
 void latency_send_frames(struct latency_send *latency, size_t n);
 /* A source packet came out of it. */
 void latency_send_packet(struct latency_send *latency, const uint8_t *packet, size_t len);
+/* Knows from now on what another one knows of the same packets, which go over a path of its own, with pings of its own. */
+void latency_send_follow(struct latency_send *latency, const struct latency_send *other);
 /* Sends a ping when it is time. Uses the tick's first packet. */
 void latency_send_ping(struct latency_send *latency, struct path *path, const struct tick *tick);
 void latency_send_take_ping(struct latency_send *latency, const struct packet *packet, const struct tick *tick);

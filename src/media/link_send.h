@@ -7,6 +7,7 @@
 #include "media/meter.h"
 #include "media/mixer.h"
 #include "media/remap.h"
+#include "media/share.h"
 #include "media/tick.h"
 
 /*
@@ -14,13 +15,15 @@
  *
  * Life cycle: link_send_create (worker) → tick (media thread) → link_send_destroy (worker).
  * Threads: as said; counters, meter and gain are shared with the core.
- * Ownership: path and encoder are owned, once created.
+ * Ownership: path, encoder and the reference to the share are owned, once created.
  */
 struct link_send {
     struct list_link in_node; /* struct node::links */
     void *owner;              /* the core's record */
     struct path *path;
-    struct codec_encoder *encoder;
+    struct codec_encoder *encoder; // the share's, if it has one
+    struct share *share;           // nullptr: it has an encoder of its own
+    struct list_link in_share;     // struct share::members
     struct remap remap;
     struct gain gain;
     struct meter meter;
@@ -56,9 +59,10 @@ struct link_send_config {
     uint32_t n_map;
     const int *map;
     int64_t start_delay_ns;
-    const char *member; /* nullptr: none */
-    bool mixes;         /* may need a mix of its own */
-    struct path *path;  /* taken on success */
+    const char *member;  /* nullptr: none */
+    bool mixes;          /* may need a mix of its own */
+    struct path *path;   /* taken on success */
+    struct share *share; /* likewise; nullptr: an encoder of its own */
 };
 
 enum err link_send_create(const struct link_send_config *config, void *owner, struct link_send **ret,

@@ -62,6 +62,8 @@ void node_destroy(struct node *node) {
 void node_add_send(struct node *node, struct link_send *link, int64_t now_ns) {
     link->begin_ns = now_ns + link->start_delay_ns;
     list_append(&node->sends, &link->in_node);
+    if (link->share)
+        list_append(&link->share->members, &link->in_share);
 }
 
 void node_add_receive(struct node *node, struct link_receive *link) {
@@ -197,6 +199,8 @@ static bool may_go(const struct node *node, const struct tick *tick, bool faded,
 
 static void let_go_send(struct link_send *link, const struct tick *tick, struct poller *poller) {
     list_remove(&link->in_node);
+    if (link->share)
+        list_remove(&link->in_share);
     path_unwatch(link->path, poller);
     notices_put(tick->notices, NOTICE_LINK_GONE, link->owner, nullptr);
 }

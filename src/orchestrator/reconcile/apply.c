@@ -103,6 +103,7 @@ void apply_add_link_take(struct run_end *end, struct path *path, const struct ga
     set_map(end, &config);
     set_member(end, &config);
     if (end->is_sender) {
+        config.may_share = !carries_gain(end); /* then it goes to an endpoint, whose end of the link fades */
         /* Encoders of the same age would all work on their FEC blocks in the same tick. */
         constexpr int64_t SPREAD_NS = 20 * NS_PER_MS;
         constexpr int64_t STEP_NS = 7 * NS_PER_MS;
