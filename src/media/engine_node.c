@@ -152,6 +152,20 @@ void engine_node_destroy_now(struct node_record *record) {
         free(record);
 }
 
+static uint32_t count_encoders(struct node_record *record) {
+    uint32_t n = 0;
+    uint64_t round = ++record->engine->n_counts;
+    const struct link_record *link;
+    list_for_each(link, &record->engine->links, in_engine) {
+        if (link->node != record || link->config.receiving || link->state > RECORD_LIVE || link->remove_wanted)
+            continue;
+        n += !link->share || link->share->counted != round;
+        if (link->share)
+            link->share->counted = round;
+    }
+    return n;
+}
+
 bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_status *ret) {
     struct node_record *record = engine_find_node(engine, id);
     if (!record || record->state == RECORD_CLOSING)
@@ -169,6 +183,7 @@ bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_s
         .has_xruns = stream->ops->xruns,
         .xruns = stream->ops->xruns ? stream->ops->xruns(stream) : 0,
         .latency_ns = stream->ops->latency_ns ? stream->ops->latency_ns(stream) : -1,
+        .n_encoders = record->n_links > 0 ? count_encoders(record) : 0,
         .n_channels = stream->format.n_channels,
     };
     meter_read(&node->meter, ret->level_dbfs, ret->n_channels);

@@ -99,6 +99,7 @@ struct engine {
     struct list nodes; /* struct node_record, owned */
     struct list links; /* struct link_record, owned */
     size_t n_objects;
+    uint64_t n_counts; /* of encoders; see struct share */
     uint32_t next_id;
     struct list retry; /* struct job::in_retry */
     struct loop_timer timer;

@@ -155,6 +155,12 @@ static struct engine_link_status status_of(struct rig *rig, uint32_t link) {
     return status;
 }
 
+static uint32_t n_encoders(struct rig *rig) {
+    struct engine_node_status status = {};
+    assert_true(engine_node_status(rig->engine, rig->source_node, &status));
+    return status.n_encoders;
+}
+
 /* From there on: neither hole nor click. */
 static void assert_whole(const struct stream *s, size_t from) {
     assert_true(s->sink.n > from + 4'800);
@@ -182,6 +188,7 @@ static void one_encoder_serves_all(void **state) {
     }
     run(rig, 20'000);
     assert_int_equal(rig->n_encoders, 1);
+    assert_int_equal(n_encoders(rig), 1);
     for (size_t i = 0; i < rig->n_streams; i++) {
         const struct stream *s = &rig->streams[i];
         size_t begin = begin_of(s, 0);
@@ -215,8 +222,10 @@ static void what_differs_has_its_own(void **state) {
     other.may_share = false;
     other.gain_db = -6;
     add(rig, &other);
+    assert_int_equal(n_encoders(rig), 5);
     run(rig, 2000);
     assert_int_equal(rig->n_encoders, 5);
+    assert_int_equal(n_encoders(rig), 5);
     for (size_t i = 0; i < 5; i++)
         assert_int_equal(status_of(rig, rig->streams[i].send).n_sharing, 1);
     assert_true(fabsf(rig->streams[4].sink.frames[2 * rig->streams[4].sink.n - 1]) < 0.36f);
@@ -276,6 +285,9 @@ static void who_goes_is_not_missed(void **state) {
     assert_int_equal(rig->n_encoders, 2);
     assert_whole(e, begin_of(e, 0) + 480);
     assert_int_equal(rig->n_removed, 8);
+    assert_int_equal(n_encoders(rig), 1);
+    leave(rig, e);
+    assert_int_equal(n_encoders(rig), 0);
 }
 
 static void the_last_goes_while_the_next_comes(void **state) {

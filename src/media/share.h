@@ -23,7 +23,8 @@ struct share {
     struct codec_settings settings;
     uint32_t n_map;
     int map[ENGINE_CHANNELS_MAX];
-    size_t n_joined; /* links that are neither leaving nor broken; 0: nobody may join any more */
+    uint64_t counted; /* the core's mark of the last count of encoders */
+    size_t n_joined;  /* links that are neither leaving nor broken; 0: nobody may join any more */
     // workers
     pthread_mutex_t lock;
     struct codec_encoder *encoder; // owned; nullptr: not opened

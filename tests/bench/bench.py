@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT / 'tests')  # in place of tests/bench, where this file would hide the package of its name
 sys.dont_write_bytecode = True
 
-from bench import adapt, api, capacity, cpu, devices, drift, idle, latency, loss, peers, sealed  # noqa: E402
+from bench import adapt, api, capacity, cpu, devices, drift, idle, latency, loss, peers, sealed, share  # noqa: E402
 from bench.figures import NotMeasured, document, say, table  # noqa: E402
 from support import daemon  # noqa: E402
 from support.contract import contract  # noqa: E402
@@ -28,6 +28,7 @@ GROUPS = {
     'cpu': (cpu.measure, 'CPU and memory per stream, against roc-send and roc-recv and against libroc alone'),
     'capacity': (capacity.measure, 'streams on two cores until the first lost sample, against libroc alone; what mixing costs'),
     'sealed': (sealed.measure, 'what sealing the sound between peers costs'),
+    'share': (share.measure, 'what more streams out of one endpoint cost, with one encoder and with one each'),
     'loss': (loss.measure, 'samples lost by packet loss and target latency, on virtual time'),
     'drift': (drift.measure, 'an hour of devices whose clocks disagree, on virtual time'),
     'adapt': (adapt.measure, 'auto latency on a made-up wireless network, beside fixed targets, on virtual time'),

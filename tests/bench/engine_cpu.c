@@ -19,14 +19,15 @@
  *   engine-cpu [N [SECONDS [PATH]]]      default 20, 5, udp
  *
  * PATH: "udp", Roc's three ports; "memory"; "mixed", the same with one sink for all; "sealed", as between peers: two media
- * ports, sealed datagrams.
+ * ports, sealed datagrams. "fan", one source whose packets go to N sockets that nobody reads, by one encoder; "fan-own", the same with
+ * an encoder for each.
  *
  * Prints one line of JSON: CPU of one core in percent per stream, lost frames, memory per stream; and for sealed paths the
  * part of that CPU that closing and opening seals takes, measured on as many datagrams of that size right after the run.
  */
 constexpr int STREAMS_MAX = 500;
-enum way { WAY_UDP, WAY_MEMORY, WAY_MIXED, WAY_SEALED, N_WAYS };
-static const char *const ways[] = {"udp", "memory", "mixed", "sealed"};
+enum way { WAY_UDP, WAY_MEMORY, WAY_MIXED, WAY_SEALED, WAY_FAN, WAY_FAN_OWN, N_WAYS };
+static const char *const ways[] = {"udp", "memory", "mixed", "sealed", "fan", "fan-own"};
 
 struct stream {
     struct fake_source source;
@@ -40,7 +41,8 @@ struct bench {
     struct engine *engine;
     struct stream *streams;
     int n, seconds, n_started;
-    uint32_t sink; /* of the last stream */
+    uint32_t sink;   /* of the last stream */
+    uint32_t source; /* of the first, where all have one */
     enum way way;
     struct media_port *ports[2]; /* of the sending and the receiving end */
     struct loop_timer timer;
@@ -134,10 +136,14 @@ static void begin(void *arg) {
     loop_timer_start(loop_uv_loop(b->uv), &b->timer, b->seconds * NS_PER_S);
 }
 
+static bool is_fan(const struct bench *b) {
+    return b->way == WAY_FAN || b->way == WAY_FAN_OWN;
+}
+
 /* Two seconds after the last stream has started, so that all of them are settled. */
 static void on_event(void *arg, const struct engine_event *event) {
     struct bench *b = arg;
-    if (event->kind == ENGINE_LINK_STARTED && ++b->n_started == 2 * b->n) {
+    if (event->kind == ENGINE_LINK_STARTED && ++b->n_started == (is_fan(b) ? 1 : 2) * b->n) {
         b->timer = (struct loop_timer){.fire = begin, .arg = b};
         loop_timer_start(loop_uv_loop(b->uv), &b->timer, 2 * NS_PER_S);
     }
@@ -209,6 +215,13 @@ static void add_stream(struct bench *b, int number) {
     open_paths(b, &sender, &receiver);
     s->paths[0] = sender;
     s->paths[1] = receiver;
+    if (is_fan(b)) {
+        if (!b->source)
+            check(engine_add_node_take(b->engine, &s->source.stream, AUDIO_INPUT, &b->source, &info), &info);
+        config.may_share = b->way == WAY_FAN;
+        (void)engine_add_link_take(b->engine, b->source, &config, sender, on_added, b);
+        return;
+    }
     uint32_t source = 0, sink = b->way == WAY_MIXED ? b->sink : 0;
     check(engine_add_node_take(b->engine, &s->source.stream, AUDIO_INPUT, &source, &info), &info);
     if (!sink)
@@ -224,7 +237,7 @@ int main(int argc, char **argv) {
     while (argc > 3 && b.way < N_WAYS && strcmp(argv[3], ways[b.way]) != 0)
         b.way++;
     if (b.n < 1 || b.n > STREAMS_MAX || b.seconds < 1 || b.way == N_WAYS) {
-        fprintf(stderr, "usage: engine-cpu [N [SECONDS [udp|memory|mixed|sealed]]]\n");
+        fprintf(stderr, "usage: engine-cpu [N [SECONDS [udp|memory|mixed|sealed|fan|fan-own]]]\n");
         return 2;
     }
     struct err_info info;
@@ -242,6 +255,8 @@ int main(int argc, char **argv) {
         add_stream(&b, i);
     loop_uv_run(b.uv);
     engine_destroy(b.engine);
+    for (int i = 0; is_fan(&b) && i < b.n; i++)
+        b.streams[i].paths[1]->ops->close(b.streams[i].paths[1]);
     for (int i = 0; i < 2; i++)
         media_port_close(b.ports[i]);
     codec->ops->close(codec);

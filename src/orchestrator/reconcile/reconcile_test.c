@@ -568,6 +568,32 @@ static void test_a_microphone_that_stands_still_is_not_idle(void **state) {
     assert_string_equal(state_of(f), "degraded NoMedia");
 }
 
+/* What goes to endpoints may share an encoder; what goes outside has a gain there, and a fade. */
+static void test_streams_to_endpoints_may_share_an_encoder(void **state) {
+    struct fixture *f = *state;
+    struct fake_world *w = &f->world;
+    make_stream(f, TONE);
+    assert_true(fake_world_link(w, false)->config.may_share);
+    assert_false(fake_world_link(w, true)->config.may_share);
+    for (size_t i = 0; i < w->n_nodes; i++)
+        w->nodes[i].status.n_encoders = 3;
+    fake_world_run_ms(w, 600);
+    const struct endpoint_status *source = &orchestrator_endpoint(w->orchestrator, f->source)->status;
+    assert_int_equal(source->has_encoders, PRESENCE_VALUE);
+    assert_int_equal(source->encoders, 3);
+    assert_int_equal(orchestrator_endpoint(w->orchestrator, f->sink)->status.has_encoders, PRESENCE_ABSENT);
+    char json[512];
+    snprintf(json, sizeof json,
+             "{\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/self/endpoints/%s\"},"
+             "\"destination\":{\"connection_type\":\"external\",\"media_uri\":\"rtp+rs8m://192.0.2.1:10001\","
+             "\"repair_uri\":\"rs8m://192.0.2.1:10002\"}}",
+             f->source);
+    struct stream_spec spec = fake_stream_spec(json);
+    fake_put_stream(w, "", &spec, f->stream);
+    fake_world_run_ms(w, 100);
+    assert_false(fake_world_link(w, false)->config.may_share);
+}
+
 static void test_xruns_are_those_of_devices(void **state) {
     struct fixture *f = *state;
     struct fake_world *w = &f->world;
@@ -718,6 +744,7 @@ int main(void) {
         TEST(test_silence_degrades_and_sound_heals),
         TEST(test_a_speaker_nobody_plays_into_is_idle),
         TEST(test_a_microphone_that_stands_still_is_not_idle),
+        TEST(test_streams_to_endpoints_may_share_an_encoder),
         TEST(test_xruns_are_those_of_devices),
         TEST(test_losses_degrade),
         TEST(test_auto_tells_which_latency_it_took_and_why),

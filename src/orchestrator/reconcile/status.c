@@ -297,6 +297,8 @@ void status_poll_node(struct reconcile *r, struct node *node) {
     status->ledger.worst_late_ms = ms(now.worst_late_ns);
     status->has_xruns = now.has_xruns ? PRESENCE_VALUE : PRESENCE_ABSENT;
     status->xruns = (int64_t)now.xruns;
+    status->has_encoders = node->direction == AUDIO_OUTPUT ? PRESENCE_ABSENT : PRESENCE_VALUE;
+    status->encoders = (int32_t)now.n_encoders;
     level_add(&entry->level, now.n_channels, now.level_dbfs, loop_now_ns(r->loop));
     status->n_level_dbfs = level_show(&entry->level, status->level_dbfs, ENGINE_CHANNELS_MAX);
 }
