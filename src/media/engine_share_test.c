@@ -182,7 +182,7 @@ static void one_encoder_serves_all(void **state) {
     struct rig *rig = *state;
     struct engine_link_config config = config_for(100);
     for (int i = 0; i < 12; i++) {
-        config.start_delay_ns = i % 3 * 7 * NS_PER_MS;
+        config.start_delay_ns = (2 - i % 3) * 7 * NS_PER_MS; /* the first in the list is not the first to begin */
         config.settings.target_latency_ns = (100 + 50 * (i % 2)) * NS_PER_MS; /* a matter of the receiver */
         add(rig, &config);
     }
@@ -302,6 +302,28 @@ static void the_last_goes_while_the_next_comes(void **state) {
     assert_whole(b, begin_of(b, 0) + 480);
 }
 
+/* Pings of each path tell of the packets that all of them get. */
+static void latency_is_true_for_each(void **state) {
+    struct rig *rig = *state;
+    struct engine_link_config config = config_for(100), own = config;
+    own.may_share = false;
+    struct stream *alone = add(rig, &own), *a = add(rig, &config), *b = add(rig, &config);
+    run(rig, 5000);
+    int64_t wanted_ns = status_of(rig, alone->receive).end_to_end_ns;
+    assert_in_range(wanted_ns, 95 * NS_PER_MS, 115 * NS_PER_MS);
+    assert_in_range(status_of(rig, a->receive).end_to_end_ns, wanted_ns - 3 * NS_PER_MS, wanted_ns + 3 * NS_PER_MS);
+    assert_in_range(status_of(rig, b->receive).end_to_end_ns, wanted_ns - 3 * NS_PER_MS, wanted_ns + 3 * NS_PER_MS);
+    leave(rig, a);
+    run(rig, 2000);
+    struct stream *c = add(rig, &config);
+    run(rig, 15'000);
+    wanted_ns = status_of(rig, alone->receive).end_to_end_ns;
+    assert_in_range(status_of(rig, b->receive).end_to_end_ns, wanted_ns - 3 * NS_PER_MS, wanted_ns + 3 * NS_PER_MS);
+    /* its queue is younger, and still on its way to where the others have theirs */
+    assert_in_range(status_of(rig, c->receive).end_to_end_ns, wanted_ns - 8 * NS_PER_MS, wanted_ns + 8 * NS_PER_MS);
+    assert_int_equal(rig->n_encoders, 2);
+}
+
 /* Whatever the others do, and whatever the networks of the others are like. */
 static void nobody_disturbs_the_others(void **state) {
     struct rig *rig = *state;
@@ -335,6 +357,7 @@ int main(void) {
         TEST(who_comes_later_begins_in_the_middle),
         TEST(who_goes_is_not_missed),
         TEST(the_last_goes_while_the_next_comes),
+        TEST(latency_is_true_for_each),
         TEST(nobody_disturbs_the_others),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
