@@ -47,6 +47,15 @@ constexpr size_t NO_PRESENCE = SIZE_MAX;
      .presence_offset = STREAM(latency_ms.has_##m), \
      .scale = 1e-3, \
      .label = "stage=\"" stage "\""}
+#define STAGE(m) \
+    {.name = "rocd_stream_latency_stage_seconds", \
+     .type = "gauge", \
+     .help = "Where the latency goes; the sum is that from end to end. Absent unless measured.", \
+     .kind = FIGURE_DOUBLE, \
+     .offset = STREAM(latency_ms.stages.m.ms), \
+     .presence_offset = STREAM(latency_ms.has_stages), \
+     .scale = 1e-3, \
+     .label = "stage=\"" #m "\""}
 #define LOST_SAMPLES(m, cause) \
     {.name = "rocd_stream_lost_frames_total", \
      .type = "counter", \
@@ -74,6 +83,13 @@ static const struct family STREAM_FAMILIES[] = {
     LATENCY(target, "target"),
     LATENCY(network, "network"),
     LATENCY(queue, "queue"),
+    STAGE(capture),
+    STAGE(encode),
+    STAGE(fec_block),
+    STAGE(network),
+    STAGE(jitter_buffer),
+    STAGE(resampler),
+    STAGE(playback),
     {.name = "rocd_stream_jitter_seconds",
      .type = "gauge",
      .help = "How unevenly packets come.",

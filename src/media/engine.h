@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "media/adapt.h"
+#include "media/latency_stages.h"
 #include "transport/codec.h"
 #include "transport/gate.h"
 #include "transport/path.h"
@@ -151,6 +152,7 @@ struct engine_link_status {
     int64_t end_to_end_ns;             /* 0: not known */
     bool latency_is_measured;          /* whatever the wall clocks say; else an estimate by those of both ends */
     int64_t network_ns, round_trip_ns; /* where it is measured; within one peer 0 */
+    struct latency_stages stages;      /* where it is measured; their sum is end_to_end_ns */
     int64_t target_latency_ns;
     /* Frames of silence that stand where sound was due, in all and by cause: packets that never came (network), a late
      * tick here (machine), a sender that stopped sending (sender). */

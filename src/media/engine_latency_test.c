@@ -202,6 +202,15 @@ static void assert_true_latency(struct rig *rig, const char *what) {
     if (llabs(status.end_to_end_ns - heard) > TRUE_TO_NS)
         fail_msg("%s: %.2f ms are said, %.2f ms are heard", what, (double)status.end_to_end_ns * 1e-6,
                  (double)heard * 1e-6);
+    int64_t sum_ns = 0;
+    for (size_t i = 0; i < LATENCY_N_STAGES; i++) {
+        assert_true(status.stages.ns[i] >= 0);
+        sum_ns += status.stages.ns[i];
+    }
+    assert_int_equal(sum_ns, status.end_to_end_ns);
+    assert_int_equal(status.stages.ns[LATENCY_NETWORK], status.network_ns);
+    if (rig->devices)
+        assert_true(status.stages.ns[LATENCY_PLAYBACK] >= 5 * NS_PER_MS);
     if (getenv("SHOW"))
         print_message("%s: %.2f ms said, %.2f ms heard, network %.2f, round trip %.2f\n", what,
                       (double)status.end_to_end_ns * 1e-6, (double)heard * 1e-6, (double)status.network_ns * 1e-6,

@@ -551,6 +551,17 @@ static void status_of_receive(struct link_receive *link, struct engine_link_stat
     meter_read(&link->meter, ret->level_dbfs, ret->n_channels);
 }
 
+static void show_stages(const struct link_record *record, struct latency_stages *ret) {
+    struct latency_parts parts = {
+        .end_to_end_ns = record->end_to_end_ns,
+        .capture_ns = record->latency.source_ns,
+        .network_ns = record->latency.network_ns,
+        .playback_ns = sink_latency_ns(record),
+        .frame_rate_hz = record->node->node->stream->format.rate_hz,
+    };
+    latency_stages(&parts, &record->config.settings, ret);
+}
+
 bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link_status *ret) {
     struct link_record *record = find_link(engine, link);
     if (!record || record->state == RECORD_CLOSING)
@@ -563,6 +574,8 @@ bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link
         .network_ns = record->latency_is_measured ? record->latency.network_ns : 0,
         .round_trip_ns = record->latency_is_measured ? record->latency.round_trip_ns : 0,
     };
+    if (record->latency_is_measured)
+        show_stages(record, &ret->stages);
     if (record->state == RECORD_OPENING)
         return true;
     if (record->send) {

@@ -187,6 +187,33 @@ struct totals {
     uint64_t lost_frames, bytes, sent, dropped;
 };
 
+/* Within one peer there is no network: it takes 0 ms, which is known. */
+static void show_stages(struct stream_latency *latency, const struct engine_link_status *link) {
+    latency->has_network = latency->has_queue = PRESENCE_NULL;
+    latency->has_stages = PRESENCE_ABSENT;
+    latency->has_method = link->end_to_end_ns > 0 ? PRESENCE_VALUE : PRESENCE_ABSENT;
+    latency->method = link->latency_is_measured ? LATENCY_METHOD_MEASURED : LATENCY_METHOD_ESTIMATED;
+    if (!link->latency_is_measured)
+        return;
+    struct stream_latency_stages *shown = &latency->stages;
+    struct stream_latency_stage *const stages[] = {
+        [LATENCY_CAPTURE] = &shown->capture,
+        [LATENCY_ENCODE] = &shown->encode,
+        [LATENCY_FEC_BLOCK] = &shown->fec_block,
+        [LATENCY_NETWORK] = &shown->network,
+        [LATENCY_JITTER_BUFFER] = &shown->jitter_buffer,
+        [LATENCY_RESAMPLER] = &shown->resampler,
+        [LATENCY_PLAYBACK] = &shown->playback,
+    };
+    for (enum latency_stage i = 0; i < LATENCY_N_STAGES; i++) {
+        stages[i]->ms = ms(link->stages.ns[i]);
+        stages[i]->method = latency_stage_is_measured(i) ? LATENCY_METHOD_MEASURED : LATENCY_METHOD_COMPUTED;
+    }
+    latency->has_stages = latency->has_network = latency->has_queue = PRESENCE_VALUE;
+    latency->network = shown->network.ms;
+    latency->queue = shown->fec_block.ms + shown->jitter_buffer.ms;
+}
+
 static bool poll(struct run *run, struct totals *ret) {
     struct reconcile *r = run->reconcile;
     struct stream_entry *entry = run_stream(run);
@@ -205,7 +232,7 @@ static bool poll(struct run *run, struct totals *ret) {
     show_ledger(run, status);
     set_known(&status->latency_ms.has_end_to_end, &status->latency_ms.end_to_end, main->end_to_end_ns);
     set_known(&status->latency_ms.has_target, &status->latency_ms.target, run->settings.target_latency_ns);
-    status->latency_ms.has_network = status->latency_ms.has_queue = PRESENCE_NULL;
+    show_stages(&status->latency_ms, main);
     level_add(&run->level, main->n_channels, main->level_dbfs, loop_now_ns(r->loop));
     status->n_level_dbfs = level_show(&run->level, status->level_dbfs, ENGINE_CHANNELS_MAX);
     status->uptime_s = run->built_ns ? (double)(loop_now_ns(r->loop) - run->built_ns) / (double)NS_PER_S : 0;
