@@ -154,7 +154,7 @@ static void line_run(struct line *line, double seconds, int64_t tick_ns) {
 /* Between what was sent last and what was played last, as the decoder has it; a preempted moment counts as none. */
 static double told_ms(struct line *line, int64_t tick_ns) {
     struct codec_query query;
-    double least = INFINITY;
+    double least = (double)INFINITY;
     for (int i = 0; i < 5; i++) {
         assert_int_equal(line->decoder->ops->query(line->decoder, &query), ERR_OK);
         assert_true(query.connected && query.has_position);
