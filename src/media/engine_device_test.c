@@ -100,9 +100,11 @@ static struct codec_settings settings_for(int64_t target_ms) {
         .wire_channels = 2,
         .payload_type = codec_encoding_by_name("l16/48000/2")->payload_type,
         .fec = CODEC_FEC_NONE,
-        .packet_length_ns = target_ms < 100 ? 5 * NS_PER_MS / 2 : 5 * NS_PER_MS,
+        .packet_length_ns = target_ms < 20    ? 2 * NS_PER_MS
+                            : target_ms < 100 ? 5 * NS_PER_MS / 2
+                                              : 5 * NS_PER_MS,
         .target_latency_ns = target_ms * NS_PER_MS,
-        .latency_profile = CODEC_LATENCY_GRADUAL,
+        .latency_profile = target_ms < 30 ? CODEC_LATENCY_RESPONSIVE : CODEC_LATENCY_GRADUAL,
         .resampler = CODEC_RESAMPLER_LOW,
         .control = true,
     };
@@ -229,6 +231,22 @@ static void sources_of_all_quanta_are_followed(void **state) {
         assert_int_equal(all[i]->out.n_zeros, 0);
         assert_int_equal(status_of(rig, all[i]->receive).lost_frames, 0);
         assert_in_range(all[i]->in.level, 0, 2 * all[i]->in.quantum);
+    }
+}
+
+/* A tick of half the latency, and cards of one machine: their clocks are the same, or nearly so. */
+static void ten_milliseconds_are_enough_between_cards(void **state) {
+    struct rig *rig = *state;
+    struct stream *const all[] = {new_stream(rig, 64, 0, 64, 0, 10), new_stream(rig, 128, 0, 128, 0, 10),
+                                  new_stream(rig, 256, 0, 256, 0, 10)};
+    run(rig, 30'000);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_int_equal(all[i]->in.n_xruns, 0);
+        assert_int_equal(all[i]->out.n_xruns, 0);
+        assert_int_equal(all[i]->out.n_zeros, 0);
+        assert_true(all[i]->out.has_sounded);
+        assert_int_equal(status_of(rig, all[i]->receive).lost_frames, 0);
+        assert_int_equal(status_of(rig, all[i]->receive).sessions, 1);
     }
 }
 
@@ -418,6 +436,7 @@ int main(int argc, char **) {
     const struct CMUnitTest tests[] = {
         TEST(sinks_of_all_quanta_follow_their_own_clock),
         TEST(sources_of_all_quanta_are_followed),
+        TEST(ten_milliseconds_are_enough_between_cards),
         TEST(sink_that_stands_still_drains_its_streams),
         TEST(standing_still_may_be_noticed_late),
         TEST(source_that_stands_still_sends_nothing),
