@@ -575,6 +575,8 @@ static void commands_talk_to_rocd(void **state) {
          "\"rtcp://h:10003\"}}"},
         {"connect rtp://0.0.0.0:1 aaaa --allow 192.0.2.1 --json", CLI_OK, "\"stream_uri\"", nullptr,
          "\"allowed_sources\":[\"192.0.2.1\"]"},
+        {"connect Küche rtp://h:1 --latency auto --json", CLI_OK, "\"stream_uri\"", nullptr,
+         "{\"settings\":{\"fec\":\"none\"}"},
         {"connect Küche rtp://h:1 --latency 1.5", CLI_USAGE, nullptr, "whole milliseconds", nullptr},
         {"connect Küche rtp://h:1 --allow 192.0.2.1", CLI_USAGE, nullptr, "--allow is for URIs as source", nullptr},
         {"disconnect Rad", CLI_FAILED, nullptr, "did you mean 'Radio'?", nullptr},

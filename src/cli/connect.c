@@ -13,7 +13,8 @@ static const char *const FECS[] = {"rs8m", "ldpc", "none", nullptr};
 static const char *const PROFILES[] = {"intact", "responsive", "gradual", nullptr};
 
 static const struct option_def OPTIONS[] = {
-    [LATENCY] = {'l', "latency", OPTION_VALUE, "MS", "Target latency in milliseconds; without it rocd chooses."},
+    [LATENCY] = {'l', "latency", OPTION_VALUE, "MS",
+                 "Target latency in milliseconds, or auto, as without it: it follows the network."},
     [FEC] = {0, "fec", OPTION_VALUE, "CODE",
              "How lost packets are repaired: rs8m, ldpc or none. URIs tell it by themselves.", FECS},
     [NAME] = {'n', "name", OPTION_VALUE, "NAME", "A name for the stream."},
@@ -91,9 +92,9 @@ static enum err add_settings(yyjson_mut_doc *doc, const struct connection sides[
     double number;
     if (fec)
         yyjson_mut_obj_add_str(doc, settings, "fec", fec);
-    if (options[LATENCY].value) {
+    if (options[LATENCY].value && strcmp(options[LATENCY].value, "auto")) {
         if (!number_parse(options[LATENCY].value, &number) || number < 0 || number != (double)(int64_t)number)
-            return err_set(reterr, ERR_INVALID, "--latency: expected whole milliseconds, found '%s'",
+            return err_set(reterr, ERR_INVALID, "--latency: expected whole milliseconds or auto, found '%s'",
                            options[LATENCY].value);
         yyjson_mut_obj_add_sint(doc, settings, "target_latency_ms", (int64_t)number);
     }
