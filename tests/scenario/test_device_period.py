@@ -43,7 +43,7 @@ def test_the_period_follows_the_streams_and_the_user(pipewire, daemons):
     api.patch(speaker['endpoint_uri'], {'period_ms': 10})
     wait_until(lambda: wish(pipewire, name) == '480/48000', 'what the user says')
     wait_until(lambda: cycle(pipewire, 'Dummy-Driver') == 256, 'cycles of 256 frames', deadline=60)
-    assert all(api.stream_is(stream, 'running', 'degraded') for stream in streams)
+    wait_until(lambda: all(api.stream_is(stream, 'running', 'degraded') for stream in streams), 'all of them to be heard')
     for stream in streams:
         api.delete(stream['stream_uri'])
     wait_until(lambda: wish(pipewire, name) == '1024/48000', 'it to be left in peace')
