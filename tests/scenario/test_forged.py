@@ -103,11 +103,12 @@ def test_the_deadly_packet(playing):
 def test_the_deadly_packet_before_any_sound(daemon):
     ports = udp_ports(3)
     into = daemon.api.stream(roc_uris(ports), daemon.api.sink())
-    wait_until(lambda: daemon.api.stream_is(into, 'connecting'), 'it to listen')
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        for port in ports:
-            s.sendto(DEADLY, ('127.0.0.1', port))
-    wait_until(lambda: status(daemon, into)['packets']['rejected'] > 0, 'it to be counted')
+        def is_counted():  # `connecting` does not tell whether it listens yet
+            for port in ports:
+                s.sendto(DEADLY, ('127.0.0.1', port))
+            return status(daemon, into)['packets']['rejected'] > 0
+        wait_until(is_counted, 'it to be counted')
     daemon.assert_alive()
 
 
