@@ -7,6 +7,7 @@ from statistics import median
 
 import numpy as np
 
+from bench.cpu import WARM_UP_S
 from bench.figures import Figure, NotMeasured
 from bench.pairs import SETTINGS
 from bench.processes import cpu_percent, die_with_parent
@@ -71,11 +72,11 @@ def play(pipewire, target):
 
 
 def idle_and_running(pipewire, pids, target, seconds):
-    time.sleep(1)
+    time.sleep(WARM_UP_S)
     idle = sum(cpu_percent(pids, seconds))
     player = play(pipewire, target)
     wait_until(lambda: pipewire.links(target), f'a program to play to {target}')
-    time.sleep(2)
+    time.sleep(WARM_UP_S)
     running = sum(cpu_percent(pids, seconds))
     player.terminate()
     player.wait()

@@ -40,6 +40,15 @@ class Desktops:
             return next((e for e in listed if e['system_name'] == system_name and e['status']['state'] == 'available'), None)
         return wait_until(found, f'{system_name} at {name}', deadline=60)
 
+    def connect(self):
+        """From a: a loudspeaker is made at b and streamed to a's. (endpoint, name of its node at b, stream)"""
+        a = self.site.api('a')
+        here = self.endpoint('a', 'fake-out')
+        speaker = a.post(f'/peers/{self.site.uids["b"]}/endpoints', {'kind': 'virtual_speaker', 'display_name': 'To a'})
+        target = f'rocd.{speaker["endpoint_uid"]}'
+        self.endpoint('b', target)
+        return speaker, target, a.post('/streams', stream_spec(speaker, here, target_latency_ms=200))
+
     def play(self, target):
         """A program at b plays a tone to the loudspeaker, for minutes."""
         path = self.sound['b'].directory / 'tone.raw'
@@ -70,18 +79,14 @@ class Desktops:
 @pytest.fixture
 def desktops(workdir):
     made = Desktops(workdir)
+    made.site.start()
     yield made
     made.close()
 
 
 def test_a_loudspeaker_made_at_another_peer_is_heard_here(desktops):
-    site = desktops.site.start()
-    a = site.api('a')
-    here = desktops.endpoint('a', 'fake-out')
-    speaker = a.post(f'/peers/{site.uids["b"]}/endpoints', {'kind': 'virtual_speaker', 'display_name': 'To a'})
-    target = f'rocd.{speaker["endpoint_uid"]}'
-    desktops.endpoint('b', target)
-    stream = a.post('/streams', stream_spec(speaker, here, target_latency_ms=200))
+    site, a = desktops.site, desktops.site.api('a')
+    speaker, target, stream = desktops.connect()
     desktops.play(target)
     wait_until(desktops.is_heard, 'the tone to be heard', deadline=60)
     assert a.get(stream['stream_uri'])['status']['state'] == 'running'
@@ -112,13 +117,8 @@ def test_a_loudspeaker_made_at_another_peer_is_heard_here(desktops):
 
 
 def test_a_loudspeaker_nobody_plays_to_is_idle(desktops):
-    site = desktops.site.start()
-    a = site.api('a')
-    here = desktops.endpoint('a', 'fake-out')
-    speaker = a.post(f'/peers/{site.uids["b"]}/endpoints', {'kind': 'virtual_speaker', 'display_name': 'To a'})
-    target = f'rocd.{speaker["endpoint_uid"]}'
-    desktops.endpoint('b', target)
-    stream = a.post('/streams', stream_spec(speaker, here, target_latency_ms=200))
+    a = desktops.site.api('a')
+    _, target, stream = desktops.connect()
 
     def status():
         return a.get(stream['stream_uri'])['status']
@@ -144,8 +144,7 @@ def test_a_loudspeaker_nobody_plays_to_is_idle(desktops):
 
 
 def test_a_device_that_was_not_served_has_xruns(desktops):
-    site = desktops.site.start()
-    a = site.api('a')
+    site, a = desktops.site, desktops.site.api('a')
     here = desktops.endpoint('a', 'fake-out')
     tone = a.post('/peers/self/endpoints', {'kind': 'tone'})
     a.post('/streams', stream_spec(tone, here))
