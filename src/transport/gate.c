@@ -361,12 +361,12 @@ static enum gate_verdict check_sequence(struct gate *gate, const struct rtp_sour
     if (ahead > 0) {
         advance(gate, seq);
         gate->max_timestamp = source->timestamp;
+        gate->jumped = false; /* an older one says nothing of it */
     } else {
         add(is_late ? &gate->counters.late : &gate->counters.reordered, 1);
     }
     set_come(gate, seq, true);
     gate->gaps -= !is_late && !is_early;
-    gate->jumped = false;
     count_jitter(gate, source, arrival_ns);
     gate->latched = true;
     gate->last_ns = now_ns;

@@ -109,6 +109,20 @@ static void a_forged_jump_is_not_believed_and_a_real_one_is(void **state) {
     assert_int_equal(COUNTER(rig, source_packets), 150);
 }
 
+/* Found by fuzzing: each of them made the gate forget the jump. */
+static void a_jump_is_believed_though_an_older_packet_comes_within_it(void **state) {
+    struct rig *rig = *state;
+    open_gate_for(rig, CODEC_FEC_NONE);
+    play(rig, 50);
+    struct packet older;
+    roc_sender_source(&rig->sender, &older);
+    play(rig, 1);
+    roc_sender_lose(&rig->sender, 400);
+    assert_int_equal(sound(rig), GATE_DROP);
+    assert_int_equal(again(rig, &older), GATE_PASS);
+    assert_int_equal(sound(rig), GATE_NEW_SESSION);
+}
+
 /* Found by fuzzing: refused until 100 packets were lost. */
 static void small_blocks_are_heard_again_after_a_break(void **state) {
     struct rig *rig = *state;
@@ -320,6 +334,7 @@ int main(void) {
         TEST(reordered_late_and_duplicate_packets_are_told_apart),
         TEST(numbers_wrap),
         TEST(a_forged_jump_is_not_believed_and_a_real_one_is),
+        TEST(a_jump_is_believed_though_an_older_packet_comes_within_it),
         TEST(small_blocks_are_heard_again_after_a_break),
         TEST(jitter_is_that_of_rfc_3550),
         TEST(a_block_gives_back_what_its_repair_packets_can),

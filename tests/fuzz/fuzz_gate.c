@@ -123,7 +123,10 @@ static void note_arrival(struct arrivals *arrivals, const struct packet *packet,
     uint16_t seq = (uint16_t)(packet->data[2] << 8 | packet->data[3]);
     if (arrivals->n_seqs == 0)
         arrivals->first = arrivals->newest = seq;
-    if ((int16_t)(seq - arrivals->newest) >= 0) {
+    if ((int16_t)(seq - arrivals->newest) < 0) {
+        /* So old that it was taken for a jump itself: it is the one that is remembered. */
+        arrivals->refused = arrivals->refused && !d->rejected;
+    } else {
         /* A jump is believed when the next packet follows it. */
         FUZZ_CHECK(!d->rejected || !arrivals->refused || seq != (uint16_t)(arrivals->newest + 1));
         arrivals->refused = d->rejected;
