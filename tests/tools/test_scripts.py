@@ -134,6 +134,18 @@ def test_a_dry_run_tells_and_does_nothing(system):
     assert out.endswith('install-deps: that was a dry run: nothing was changed\n')
 
 
+@pytest.mark.skipif(not Path('/etc/apt/sources.list.d/rocd-trixie.sources').exists(),
+                    reason='this system is no Debian 12 to which trixie was added')
+def test_what_came_from_trixie_comes_from_there_again(system):
+    """Whatever os-release says by then."""
+    status, out, _ = system('--dry-run', 'build', 'test')
+    assert status == 0
+    install = [line for line in out.split('\n') if ' install ' in line and 'would run' in line]
+    assert len(install) == 2
+    assert ' -t trixie ' not in install[0] and ' python3-pytest ' in install[0]
+    assert ' -t trixie ' in install[1] and ' wireplumber' in install[1]
+
+
 def test_only_what_is_missing_is_asked_for(system):
     status, out, calls = system('--dry-run', 'build', has=lambda package: package != 'libcyaml-dev')
     assert (status, calls) == (0, '')
