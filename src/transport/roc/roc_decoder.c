@@ -92,11 +92,19 @@ static void drop_feedback(struct roc_decoder *decoder) {
         p.bytes_size = sizeof packet;
 }
 
+static void repeat_report(struct roc_decoder *decoder) {
+    uint8_t report[ROC_PROBE_REPORT_SIZE];
+    if (roc_probe_repeat(&decoder->probe, wall_now_ns(), report) > 0)
+        (void)push(decoder, ROC_INTERFACE_AUDIO_CONTROL, report, sizeof report);
+}
+
 static enum err decoder_pop_frames(struct codec_decoder *base, float *frames, size_t n) {
     struct roc_decoder *decoder = decoder_of(base);
     if (n == 0)
         return ERR_OK;
     roc_frame frame = {frames, n * decoder->frame_size};
+    if (!has_failed(decoder))
+        repeat_report(decoder);
     if (!has_failed(decoder)) {
         roc_probe_before_pop(&decoder->probe);
         bool works = roc_receiver_decoder_pop_frame(decoder->roc, &frame) == 0;

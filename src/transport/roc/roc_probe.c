@@ -13,6 +13,8 @@ constexpr int64_t AGO_MIN_NS = 5 * NS_PER_S;
 constexpr int64_t AGO_MAX_NS = 600 * NS_PER_S;
 /* Between reports: libroc forgets them when it begins a session anew. */
 constexpr uint32_t REPORTS_PER_S = 1;
+/* By the wall clock; libroc's default timeout is five seconds, and one more comes with the sound. */
+constexpr int64_t REPEAT_NS = 2 * NS_PER_S;
 /* libroc gives out frames in pieces of a millisecond, and its latency is that of the beginning of the last one. */
 constexpr uint32_t PIECES_PER_S = 1000;
 /* What is played takes its time from reports that came at least one packet before. */
@@ -105,6 +107,15 @@ size_t roc_probe_report(struct roc_probe *probe, const uint8_t *packet, size_t l
         probe->rtp = rtp;
     }
     write_report(probe, ret_report);
+    probe->told_ns = wall_ns;
+    return ROC_PROBE_REPORT_SIZE;
+}
+
+size_t roc_probe_repeat(struct roc_probe *probe, int64_t wall_ns, uint8_t ret_report[static ROC_PROBE_REPORT_SIZE]) {
+    if (!probe->is_set || wall_ns - probe->told_ns < REPEAT_NS)
+        return 0;
+    write_report(probe, ret_report);
+    probe->told_ns = wall_ns;
     return ROC_PROBE_REPORT_SIZE;
 }
 

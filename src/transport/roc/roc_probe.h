@@ -17,6 +17,9 @@
  * The wall clock of this machine may be set: only its value while frames are popped counts, and a time in the reports that it
  * has moved too far away from is chosen anew.
  *
+ * libroc ends the session of a sender that it has reports of, ours, when none has come for five seconds by the wall clock. That
+ * may be set forward by an hour between two packets, so its age is looked at before each frame.
+ *
  * Life cycle: roc_probe_init() → … Threads: the media thread, but for roc_probe_begin_read() and roc_probe_end_read().
  */
 struct roc_probe {
@@ -27,6 +30,7 @@ struct roc_probe {
     uint32_t ssrc;
     uint32_t rtp;      /* of the newest report of ours */
     int64_t wall_ns;   /* … and the time that it says */
+    int64_t told_ns;   /* the wall clock when libroc got it */
     size_t n_unsure;   /* frames to be popped until all that is played has a time by the newest choice */
     bool has_peer;     /* the sender has reported */
     int64_t ahead_ns;  /* what it says of a timestamp, less what we say of it */
@@ -41,6 +45,8 @@ constexpr size_t ROC_PROBE_REPORT_SIZE = 44;
 /* A source packet goes to libroc: a report to be sent after it, or 0. `wall_ns` is the wall clock now. */
 size_t roc_probe_report(struct roc_probe *probe, const uint8_t *packet, size_t len, int64_t wall_ns,
                         uint8_t ret_report[static ROC_PROBE_REPORT_SIZE]);
+/* Frames are about to be popped: the last report once more, if it has become old by the wall clock, or 0. */
+size_t roc_probe_repeat(struct roc_probe *probe, int64_t wall_ns, uint8_t ret_report[static ROC_PROBE_REPORT_SIZE]);
 /* RTCP of the sender, which has passed the gate. */
 void roc_probe_take_control(struct roc_probe *probe, const uint8_t *packet, size_t len, int64_t wall_ns);
 /* RTCP of libroc, on its way to the sender. */
