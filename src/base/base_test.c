@@ -35,6 +35,9 @@ static void err_message_is_cut_at_a_character(void **) {
     size_t n = strlen(info.message);
     assert_true(n < ERR_MESSAGE_MAX);
     assert_int_equal(n % 2, 1); /* "x" and whole two-byte characters */
+    assert_int_equal(err_set(&info, ERR_INVALID, "'%.4s' and '%.3s' and '%.5s' and '%.1s'", "aöö", "♪♪", "🎵🎵", "ö"),
+                     ERR_INVALID);
+    assert_string_equal(info.message, "'aö' and '♪' and '🎵' and ''");
     assert_int_equal(err_set_errno(&info, ENOENT, "open '%s'", "f"), ERR_NOT_FOUND);
     assert_string_equal(info.message, "open 'f': No such file or directory");
     assert_int_equal(err_http_status(ERR_GENERATION), 412);

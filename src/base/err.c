@@ -27,23 +27,28 @@ int err_http_status(enum err code) {
     return TABLE[code].http_status;
 }
 
-/* vsnprintf may cut inside a UTF-8 sequence; a JSON encoder would then refuse the whole message. */
-static void drop_partial_character(char *text) {
-    size_t n = strlen(text);
-    size_t back = 0;
-    while (back < 4 && back < n && ((unsigned char)text[n - 1 - back] & 0xC0) == 0x80)
-        back++;
-    if (back >= n)
-        return;
-    unsigned char lead = (unsigned char)text[n - 1 - back];
-    size_t want = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : 0;
-    if (want != back)
-        text[n - 1 - back] = 0;
+/* Texts that are cut, by a precision or by the end of the message, may be cut within a character; a JSON encoder would then
+ * show another one instead. */
+static void drop_partial_characters(char *text) {
+    char *to = text;
+    for (const char *p = text; *p;) {
+        unsigned char lead = (unsigned char)*p;
+        size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+        size_t there = 1;
+        while (there < want && ((unsigned char)p[there] & 0xC0) == 0x80)
+            there++;
+        if (there == want && (lead & 0xC0) != 0x80) {
+            memmove(to, p, there);
+            to += there;
+        }
+        p += there;
+    }
+    *to = 0;
 }
 
 [[gnu::format(printf, 2, 0)]] static void format_message(struct err_info *reterr, const char *format, va_list args) {
-    if (vsnprintf(reterr->message, sizeof reterr->message, format, args) >= (int)sizeof reterr->message)
-        drop_partial_character(reterr->message);
+    vsnprintf(reterr->message, sizeof reterr->message, format, args);
+    drop_partial_characters(reterr->message);
 }
 
 enum err err_set(struct err_info *reterr, enum err code, const char *format, ...) {

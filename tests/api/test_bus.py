@@ -63,6 +63,14 @@ def test_a_ring_is_refused_and_shown(api):
     api.problem(400, 'POST', '/streams', stream_spec(a, a))
 
 
+def test_a_ring_of_long_names_is_shown_in_whole_letters(api):
+    a, b = bus(api, 'a' + 'é' * 60), bus(api)
+    api.stream(a, b)
+    detail = api.problem(409, 'POST', '/streams', stream_spec(b, a))['detail']
+    assert 'aééé' in detail and '\ufffd' not in detail
+    assert 'bus' in detail, 'what has no name is shown as in the list'
+
+
 def test_members_have_names(api):
     mix = bus(api)
     stream = api.stream(api.tone(), mix, member='stage left')

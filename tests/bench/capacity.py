@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """How many streams two cores bear until the first sample is lost, beside libroc alone in two processes of one thread each; and
-what mixing costs. The two take turns, so that they see the same machine; one that has much else to do bears less of both."""
+what mixing costs. A sample is lost as well when the thread that makes it is later than the target latency. The two take turns,
+so that they see the same machine; one that has much else to do bears less of both."""
 from bench.figures import Figure, NotMeasured, ratio
 from bench.processes import run_json
 

@@ -36,6 +36,7 @@ struct node {
     bool is_stale, has_ended;
     bool was_up;
     bool is_idle;                        /* gives nothing, because nobody plays into it */
+    int64_t still_ns;                    /* since when it moves nothing, though it is hardware; 0: it moves */
     struct list users;                   // struct node_use::link
     uint32_t id;                         /* engine's, once up */
     int64_t period_ns, opened_period_ns; /* asked of the device: now, and of `open` */

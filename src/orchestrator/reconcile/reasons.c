@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/registry/show.h"
+
 static const struct {
     const char *reason, *type, *message;
 } REASONS[] = {
@@ -61,15 +63,15 @@ static bool describe_side(const struct run *run, const struct stream_side *side,
 
 static void describe_idle(const struct run *run, struct condition *ret) {
     const struct stream_side *source = &run->sides.source;
-    const char *uid = source->endpoint.endpoint_uid, *name = uid;
-    char text[sizeof ret->message];
+    char text[sizeof ret->message], name[LIMIT_NAME + 1];
     if (source->is_remote && run->remote.told == PLAN_REMOTE_IDLE) { /* it knows the name of its endpoint */
         set(ret, "Source", "SourceIdle", run->remote.message);
         return;
     }
-    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, uid);
-    if (entry && entry->object.spec.display_name[0])
-        name = entry->object.spec.display_name;
+    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, source->endpoint.endpoint_uid);
+    snprintf(name, sizeof name, "%s", source->endpoint.endpoint_uid);
+    if (entry)
+        show_endpoint_name(entry, name);
     snprintf(text, sizeof text, "Nobody plays into %.128s/%.128s: the stream is silent until a program does.",
              run->reconcile->registry->self.info.spec.name, name);
     set(ret, "Source", "SourceIdle", text);

@@ -5,6 +5,7 @@
 #include "orchestrator/reconcile/attachments.h"
 #include "orchestrator/reconcile/reasons.h"
 #include "orchestrator/reconcile/reconcile.h"
+#include "orchestrator/registry/show.h"
 
 /* ---- state and conditions ---- */
 
@@ -303,12 +304,41 @@ static void follow_idle(struct node *node, const struct engine_node_status *now)
     list_for_each(use, &node->users, link) run_kick(use->run);
 }
 
+/* What is hardware moves sound as long as it is open, or it is broken, suspended, or its sound server is stuck; opened anew
+ * it may move again. */
+constexpr int64_t STUCK_NS = 5 * NS_PER_S;
+
+static void follow_stuck(struct reconcile *r, struct node *node, const struct endpoint_entry *entry,
+                         const struct engine_node_status *now) {
+    int64_t now_ns = loop_now_ns(r->loop);
+    bool is_hardware = node->spec.kind == ENDPOINT_KIND_DEVICE || node->spec.kind == ENDPOINT_KIND_DEFAULT;
+    if (!is_hardware || !now->stands_still || node->is_stale) {
+        node->still_ns = 0;
+        return;
+    }
+    if (node->still_ns == 0)
+        node->still_ns = now_ns;
+    if (now_ns - node->still_ns < STUCK_NS)
+        return;
+    node->still_ns = 0;
+    char name[LIMIT_NAME + 1];
+    show_endpoint_name(entry, name);
+    struct err_info reason = {};
+    (void)err_set(
+        &reason, ERR_UNAVAILABLE,
+        "'%s' is open and has moved no sound for %d s: it is suspended, its sound server does not answer, or it is "
+        "broken. It is opened anew",
+        name, (int)(STUCK_NS / NS_PER_S));
+    nodes_failed(node, &reason);
+}
+
 void status_poll_node(struct reconcile *r, struct node *node) {
     struct engine_node_status now;
     struct endpoint_entry *entry = registry_endpoint(r->registry, node->endpoint_uid);
     if (!entry || node->state != NODE_UP || !engine_node_status(r->engine, node->id, &now))
         return;
     follow_idle(node, &now);
+    follow_stuck(r, node, entry, &now);
     struct endpoint_status *status = &entry->object.status;
     status->frames = now.frames > 0 ? now.frames : 0;
     status->has_position_ms = now.position_frames >= 0 && node->format.rate_hz ? PRESENCE_VALUE : PRESENCE_NULL;

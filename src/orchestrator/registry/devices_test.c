@@ -216,6 +216,43 @@ static void what_a_stream_names_stays_listed_and_comes_back(void **state) {
     assert_null(orchestrator_endpoint(w->orchestrator, uid));
 }
 
+static struct fake_node *open_sink(struct fake_world *w) {
+    struct fake_node *found = nullptr;
+    for (size_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].is_open && w->nodes[i].direction == AUDIO_OUTPUT)
+            found = &w->nodes[i];
+    return found;
+}
+
+/* Else a stream would be said to run, and nobody would hear it. */
+static void what_does_not_move_is_opened_anew(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    char uid[UID_SIZE], tone[UID_SIZE], stream[UID_SIZE];
+    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
+    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    const struct stream_spec between = fake_stream_between(tone, uid);
+    fake_put_stream(w, "", &between, stream);
+    fake_world_run_ms(w, 500);
+    struct fake_node *stuck = open_sink(w);
+    stuck->status.stands_still = true;
+    fake_world_run_ms(w, 4000);
+    stuck->status.stands_still = false; /* for a moment */
+    fake_world_run_ms(w, 1000);
+    stuck->status.stands_still = true;
+    fake_world_run_ms(w, 4000);
+    assert_int_equal(state_of(w, stream), STREAM_STATE_RUNNING);
+    for (int i = 0; state_of(w, stream) == STREAM_STATE_RUNNING && i < 20; i++)
+        fake_world_run_ms(w, 100);
+    const struct stream_status *status = &orchestrator_stream(w->orchestrator, stream)->status;
+    assert_string_equal(status->conditions[0].reason, "DeviceFailed");
+    assert_non_null(strstr(status->conditions[0].message, "'The speaker' is open and has moved no sound for 5 s"));
+    fake_world_run_ms(w, 5000);
+    assert_ptr_not_equal(open_sink(w), stuck);
+    assert_int_equal(state_of(w, stream), STREAM_STATE_RUNNING);
+}
+
 static void volume_and_mute_are_set_when_it_appears_and_when_they_change(void **state) {
     struct fake_world *w = *state;
     struct audio_device device = speaker();
@@ -447,6 +484,7 @@ int main(void) {
         TEST(volume_and_mute_are_set_when_it_appears_and_when_they_change),
         TEST(a_driver_without_its_sound_server),
         TEST(thousands_that_come_and_go),
+        TEST(what_does_not_move_is_opened_anew),
         TEST(what_a_write_may_not_do),
         TEST(a_virtual_device_is_kept_up),
         TEST(virtual_devices_have_names_of_their_own),

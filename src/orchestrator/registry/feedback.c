@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "orchestrator/registry/show.h"
 
 /* One stream between two endpoints of this peer. */
 struct edge {
@@ -56,8 +57,11 @@ static const struct edge *find_way(struct edge *edges, size_t n, const char *fro
 static void show_name(const struct registry *registry, const char *uid, char *text, size_t size) {
     const struct endpoint_entry *entry = registry_endpoint(registry, uid);
     size_t used = strlen(text);
-    const char *name = entry ? entry->object.spec.display_name : "";
-    snprintf(text + used, size - used, "%s%s%.40s", used ? " → " : "", *name ? "" : uid, name);
+    char name[LIMIT_NAME + 1];
+    snprintf(name, sizeof name, "%s", uid);
+    if (entry)
+        show_endpoint_name(entry, name);
+    snprintf(text + used, size - used, "%s%.40s", used ? " → " : "", name);
 }
 
 /* From the end to the begin, so a recursion writes it the right way round; long ways are cut in the middle. */
