@@ -299,7 +299,9 @@ static const char STREAM[] =
     "{\"stream_uid\":\"ssssss-ssssss-ssssss\",\"stream_uri\":\"/streams/ssssss-ssssss-ssssss\",\"display_name\":\"Radio\","
     "\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/p/endpoints/aaaaaa-aaaaaa-aaaaaa\"},"
     "\"destination\":{\"connection_type\":\"external\",\"media_uri\":\"rtp://h:1\"},\"status\":{\"state\":\"pending\","
-    "\"conditions\":[{\"message\":\"the file is missing\"}],\"latency_ms\":{\"end_to_end\":100},"
+    "\"conditions\":[{\"message\":\"the file is missing\"}],\"latency_ms\":{\"end_to_end\":100,\"target\":95,"
+    "\"method\":\"measured\",\"stages\":{\"network\":{\"ms\":1.54,\"method\":\"computed\"}}},"
+    "\"latency_change\":{\"at\":\"noon\",\"from_ms\":80,\"message\":\"uneven\\u001b packets\"},"
     "\"packets\":{\"sent\":12,\"lost\":3},\"level_dbfs\":[]}}";
 
 /* The same in a site of three peers, as the one in the office answers. */
@@ -511,6 +513,8 @@ static void commands_know_the_peers_of_a_site(void **state) {
         {"endpoints self --json", CLI_OK, "[\n  {\n    \"peer_uid\": \"" OFFICE "\"", nullptr, nullptr},
         {"endpoints attik", CLI_FAILED, nullptr, "there is no peer 'attik': did you mean 'attic'?", nullptr},
         {"streams", CLI_OK, "Radio  running  office/melody  kitchen/melody ", nullptr, nullptr},
+        {"latency Radio", CLI_OK, "target      not known yet, chosen by auto\nend to end  not known: no sound", nullptr,
+         nullptr},
         {"connect office/melody kitchen/Speaker", CLI_OK, "made stream ssssss-ssssss-ssssss  Radio", nullptr,
          "\"source\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":\"/peers/" OFFICE
          "/endpoints/cccccc-cccccc-cccccc\"},\"destination\":{\"connection_type\":\"endpoint\",\"endpoint_uri\":"
@@ -565,6 +569,13 @@ static void commands_talk_to_rocd(void **state) {
          nullptr, nullptr},
         {"endpoints", CLI_OK, "Küche  tone  input      available  48000 Hz × 2  -20.0 -∞", nullptr, nullptr},
         {"streams", CLI_OK, "Radio  pending  Küche   rtp://h:1     100 ms       12     3  -", nullptr, nullptr},
+        {"latency Radio", CLI_OK, "Radio  pending\ntarget      95 ms, chosen by auto\n", nullptr, nullptr},
+        {"latency Radio", CLI_OK, "            was 80 ms until noon: uneven? packets\n", nullptr, nullptr},
+        {"latency ssss", CLI_OK, "end to end  100.0 ms, measured\n", nullptr, nullptr},
+        {"latency Radio", CLI_OK, "network        1.5 ms  computed  one way\n", nullptr, nullptr},
+        {"latency Radio --json", CLI_OK, "\"ms\": 1.54", nullptr, nullptr},
+        {"latency Television", CLI_FAILED, nullptr, "there is no stream 'Television'", nullptr},
+        {"latency", CLI_USAGE, nullptr, "rocctl latency STREAM", nullptr},
         {"streams --json", CLI_OK, "\"stream_uid\": \"ssssss-ssssss-ssssss\"", nullptr, nullptr},
         {"connect küch rtp://h:1", CLI_FAILED, nullptr, "did you mean 'Küche'?", nullptr},
         {"connect Küche rtp+rs8m://h:10001 --latency 80 --name X", CLI_OK, "made stream ssssss-ssssss-ssssss  Radio",

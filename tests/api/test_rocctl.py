@@ -181,6 +181,10 @@ def test_a_stream_from_beginning_to_end(rocctl):
     table = rocctl.run('streams').stdout
     assert 'Tone' in table and 'Sink' in table and 'running' in table
     assert '1 stream: 1 running' in rocctl.run('status').stdout
+    wait_until(lambda: 'jitter_buffer' in rocctl.run('latency', 'Test').stdout, 'the latency to be measured')
+    latency, stages = rocctl.run('latency', 'Test').stdout, rocctl.json('latency', 'Test')['stages']
+    assert 'target      100 ms\n' in latency and 'end to end  ' in latency and len(stages) == 7
+    assert all(f'\n{stage} ' in latency for stage in stages)
     assert made['stream_uid'] in rocctl.run('disconnect', 'Test').stdout
     assert rocctl.json('streams') == []
 
