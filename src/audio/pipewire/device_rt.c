@@ -44,6 +44,38 @@ static void note_time(struct device_rt *rt, uint32_t n_frames) {
     int64_t delay_ns =
         time.delay * 1'000'000'000 / rate + (int64_t)(time.buffered * 1'000'000'000 / rt->format.rate_hz);
     atomic_store_explicit(&rt->device_delay_ns, delay_ns > 0 ? delay_ns : 0, memory_order_relaxed);
+    atomic_store_explicit(&rt->cycle_ns, time.now, memory_order_relaxed);
+}
+
+/* ---- any thread ---- */
+
+static int64_t latency_of(const struct device_rt *rt, int64_t now_ns) {
+    int64_t cycle_ns = atomic_load_explicit(&rt->cycle_ns, memory_order_relaxed);
+    int64_t delay_ns = atomic_load_explicit(&rt->device_delay_ns, memory_order_relaxed);
+    int64_t quantum_ns =
+        (int64_t)atomic_load_explicit(&rt->quantum_frames, memory_order_relaxed) * 1'000'000'000 / rt->format.rate_hz;
+    int64_t ring_ns = (int64_t)ring_readable(&rt->ring) * 1'000'000'000 / rt->format.rate_hz;
+    int64_t elapsed_ns = cycle_ns > 0 && now_ns > cycle_ns ? now_ns - cycle_ns : 0;
+    if (elapsed_ns > quantum_ns) /* the next callback is late, or the device stands still */
+        elapsed_ns = quantum_ns;
+    if (rt->direction == AUDIO_OUTPUT)
+        return ring_ns + quantum_ns - elapsed_ns + delay_ns;
+    /* the delay is that of the first frame of the cycle */
+    return ring_ns + elapsed_ns + (delay_ns > quantum_ns ? delay_ns - quantum_ns : 0);
+}
+
+int64_t device_rt_latency_ns(const struct device_rt *rt, int64_t now_ns) {
+    int64_t latency_ns = -1;
+    for (int tries = 0; tries < 3; tries++) { /* until no callback comes in between */
+        uint64_t n = atomic_load_explicit(&rt->n_callbacks, memory_order_acquire);
+        if (n == 0)
+            return -1;
+        latency_ns = latency_of(rt, now_ns);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(&rt->n_callbacks, memory_order_relaxed) == n)
+            break;
+    }
+    return latency_ns;
 }
 
 static uint32_t take(struct device_rt *rt, const struct spa_data *data, uint32_t frame_size) {

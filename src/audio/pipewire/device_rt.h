@@ -29,6 +29,8 @@ struct device_rt {
     _Atomic uint64_t n_xruns;        /* too few frames, no room, or cycles that PipeWire left out */
     _Atomic uint32_t quantum_frames; /* how many the last callback took or gave, in our rate */
     _Atomic int64_t device_delay_ns; /* between PipeWire's buffer and the air */
+    _Atomic int64_t
+        cycle_ns; /* when the cycle of the last callback began, CLOCK_MONOTONIC; 0: PipeWire does not tell */
 
     bool was_fed;       // Private state of the data thread: an empty ring is worth counting once
     uint64_t next_tick; // Private state of the data thread: where the next cycle should begin; 0: not known
@@ -38,6 +40,10 @@ struct device_rt {
 /* false: out of memory. */
 [[nodiscard]] bool device_rt_init(struct device_rt *rt, enum audio_direction direction, struct audio_format format);
 void device_rt_finish(struct device_rt *rt);
+
+/* How long the last frame of the ring takes to the air from now on, or has taken from it; -1: not known. Output: the ring, the
+ * rest of this cycle, the device. Input: the time since it came, and the device. Any thread. */
+int64_t device_rt_latency_ns(const struct device_rt *rt, int64_t now_ns);
 
 /* The `process` event of a pw_stream with PW_STREAM_FLAG_RT_PROCESS; `arg` is a struct device_rt. */
 void device_rt_process(void *arg);

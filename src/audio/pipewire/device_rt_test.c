@@ -222,6 +222,46 @@ static void test_the_delay_of_the_device(void **) {
     device_rt_finish(&rt);
 }
 
+/* Frame by frame: what was written last is heard when PipeWire has said it would be, whenever one asks. */
+static void test_the_latency_of_an_output_is_when_it_is_heard(void **) {
+    struct device_rt rt;
+    set_up(&rt, AUDIO_OUTPUT);
+    constexpr int64_t QUANTUM_NS = QUANTUM * 1'000'000'000LL / RATE;
+    constexpr int64_t DELAY_NS = 10'000'000;
+    assert_int_equal(device_rt_latency_ns(&rt, 5), -1);
+    fake.time.delay = 480;
+    fake.time.now = 1'000'000'000;
+    write_ramp(&rt, 3 * QUANTUM, 0); /* three cycles of it: the last frame is heard at the end of the third */
+    int64_t heard_ns = fake.time.now + 3 * QUANTUM_NS + DELAY_NS;
+    for (int i = 0; i < 3; i++) {
+        cycle(&rt);
+        for (int part = 0; part <= 4; part++) {
+            int64_t now_ns = fake.time.now + part * QUANTUM_NS / 4;
+            assert_in_range(now_ns + device_rt_latency_ns(&rt, now_ns), heard_ns - 2, heard_ns + 2);
+        }
+        fake.time.now += QUANTUM_NS;
+    }
+    assert_in_range(device_rt_latency_ns(&rt, fake.time.now + 1'000'000'000), DELAY_NS, DELAY_NS); /* it stands still */
+    device_rt_finish(&rt);
+}
+
+static void test_the_latency_of_an_input_is_its_age(void **) {
+    struct device_rt rt;
+    set_up(&rt, AUDIO_INPUT);
+    constexpr int64_t QUANTUM_NS = QUANTUM * 1'000'000'000LL / RATE;
+    fake.time.delay = QUANTUM + 48; /* of the first frame of the cycle; the last is a quantum younger */
+    fake.time.now = 1'000'000'000;
+    cycle(&rt);
+    assert_int_equal(ring_skip(&rt.ring, QUANTUM), QUANTUM);
+    assert_in_range(device_rt_latency_ns(&rt, fake.time.now), 999'998, 1'000'000);
+    assert_in_range(device_rt_latency_ns(&rt, fake.time.now + QUANTUM_NS / 2), QUANTUM_NS / 2 + 999'998,
+                    QUANTUM_NS / 2 + 1'000'000);
+    fake.time.delay = 0; /* of what is no hardware */
+    cycle(&rt);
+    assert_in_range(device_rt_latency_ns(&rt, fake.time.now), QUANTUM_NS - 2, QUANTUM_NS); /* still in the ring */
+    device_rt_finish(&rt);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_input_goes_into_the_ring),
@@ -233,6 +273,8 @@ int main(void) {
         cmocka_unit_test(test_output_that_nobody_writes_is_silence),
         cmocka_unit_test(test_cycles_that_were_left_out_are_counted),
         cmocka_unit_test(test_the_delay_of_the_device),
+        cmocka_unit_test(test_the_latency_of_an_output_is_when_it_is_heard),
+        cmocka_unit_test(test_the_latency_of_an_input_is_its_age),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -100,10 +100,7 @@ static size_t stream_write(struct audio_stream *stream, const float *frames, siz
 
 static int64_t stream_latency_ns(const struct audio_stream *stream) {
     const struct pipewire_stream *s = (const struct pipewire_stream *)stream;
-    if (atomic_load_explicit(&s->rt->n_callbacks, memory_order_relaxed) == 0)
-        return -1;
-    int64_t ring_ns = (int64_t)ring_readable(&s->rt->ring) * NS_PER_S / stream->format.rate_hz;
-    return ring_ns + atomic_load_explicit(&s->rt->device_delay_ns, memory_order_relaxed);
+    return device_rt_latency_ns(s->rt, clock_now_ns(s->clock));
 }
 
 static uint64_t stream_xruns(const struct audio_stream *stream) {
