@@ -329,6 +329,40 @@ static void source_that_stands_still_sends_nothing(void **state) {
     assert_int_equal(s->in.n_xruns, 0);
 }
 
+/* Nothing is to be done but to see whether it moves again; and then its sound is not late. */
+static void source_that_stands_still_is_asked_rarely(void **state) {
+    struct rig *rig = *state;
+    const int64_t rests_ms[][2] = {{200, 20}, {100, 10}, {40, 5}};
+    struct stream *s = &rig->streams[rig->n_streams++];
+    fake_sink_init(&s->sink, 48'000, 2, 1);
+    fake_device_init(&s->out, &rig->sim.clock.clock, false, 1, 0, TICK_NS, nullptr);
+    fake_device_init(&s->in, &rig->sim.clock.clock, true, 256, 0, TICK_NS, fake_peaks);
+    s->source_node = add_node(rig, &s->in.stream, AUDIO_INPUT);
+    for (size_t i = 0; i < sizeof rests_ms / sizeof rests_ms[0]; i++) {
+        struct path *sending = nullptr, *receiving = nullptr;
+        assert_int_equal(path_memory_open(&sending, &receiving, nullptr), ERR_OK);
+        add_send(rig, s, sending, rests_ms[i][0]);
+        loop_sim_settle(&rig->sim);
+        run(rig, 1000);
+        fake_device_stop(&s->in);
+        run(rig, 100);
+        uint64_t asked = s->in.n_asked;
+        run(rig, 10'000);
+        assert_in_range(s->in.n_asked - asked, 10'000 / rests_ms[i][1] - 2, 10'000 / rests_ms[i][1] + 2);
+        fake_device_start(&s->in);
+        int64_t frames = node_of(rig, s->source_node).frames;
+        run(rig, 1000);
+        assert_in_range(node_of(rig, s->source_node).frames - frames, 48'000 - 2 * 1'024, 48'000);
+        assert_int_equal(s->in.n_xruns, 0);
+        assert_int_equal(node_of(rig, s->source_node).late_ticks, 0);
+        int n_removed = rig->n_removed;
+        engine_remove_link(rig->engine, s->send, on_removed, rig);
+        run(rig, 200);
+        assert_int_equal(rig->n_removed, n_removed + 1);
+        receiving->ops->close(receiving);
+    }
+}
+
 static void source_that_is_never_idle_sends_silence(void **state) {
     struct rig *rig = *state;
     struct stream *s = new_stream(rig, 1024, 50, 0, 0, 100);
@@ -440,6 +474,7 @@ int main(int argc, char **) {
         TEST(sink_that_stands_still_drains_its_streams),
         TEST(standing_still_may_be_noticed_late),
         TEST(source_that_stands_still_sends_nothing),
+        TEST(source_that_stands_still_is_asked_rarely),
         TEST(source_that_is_never_idle_sends_silence),
         TEST(source_without_listeners_does_not_overrun),
         TEST(stops_and_starts_leave_nothing_behind),

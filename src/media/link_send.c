@@ -47,6 +47,7 @@ enum err link_send_create(const struct link_send_config *config, void *owner, st
     link->path = config->path;
     link->share = config->share;
     snprintf(link->member, sizeof link->member, "%s", config->member ? config->member : "");
+    link->target_latency_ns = config->settings.target_latency_ns;
     link->start_delay_ns = config->start_delay_ns;
     gain_init(&link->gain, config->gain_db, config->muted, config->node_rate_hz);
     latency_send_init(&link->latency, &config->settings, config->node_rate_hz);

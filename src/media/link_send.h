@@ -28,6 +28,7 @@ struct link_send {
     struct gain gain;
     struct meter meter;
     struct latency_send latency;
+    int64_t target_latency_ns;
     int64_t start_delay_ns;
     int64_t begin_ns; // media thread: sends from here on
     bool begun;       // media thread: has been given frames

@@ -118,9 +118,12 @@ static void obey(struct media_thread *thread, const struct command *command, con
     }
 }
 
-static void obey_all(struct media_thread *thread, const struct tick *tick) {
-    for (struct command command; ring_read(&thread->commands, &command, 1) == 1;)
+/* Whether there was anything to obey. */
+static bool obey_all(struct media_thread *thread, const struct tick *tick) {
+    bool any = false;
+    for (struct command command; ring_read(&thread->commands, &command, 1) == 1; any = true)
         obey(thread, &command, tick);
+    return any;
 }
 
 static void mark_ready(struct media_thread *thread) {
@@ -162,6 +165,7 @@ static void begin_ticking(struct media_thread *thread, int64_t now_ns) {
     thread->ticking = true;
     thread->epoch_ns = now_ns;
     thread->n_ticks = -1; /* the first tick is due at once */
+    thread->n_rest = 1;
     if (!thread->config.stepped)
         ticker_start(&thread->ticker, now_ns + thread->config.tick_ns, thread->config.tick_ns);
 }
@@ -172,11 +176,35 @@ static void end_ticking(struct media_thread *thread) {
         ticker_stop(&thread->ticker);
 }
 
+/* How many ticks may pass until somebody needs one. */
+static int64_t ticks_of_rest(const struct media_thread *thread) {
+    int64_t n_rest = INT64_MAX;
+    const struct node *node;
+    list_for_each(node, &thread->nodes, in_thread) {
+        int64_t n = node_rest_ns(node) / thread->config.tick_ns;
+        n_rest = n < n_rest ? n : n_rest;
+    }
+    return n_rest > 1 ? n_rest : 1;
+}
+
+static void take_pace(struct media_thread *thread, int64_t n_rest) {
+    int64_t tick_ns = thread->config.tick_ns;
+    if (n_rest == thread->n_rest)
+        return;
+    thread->n_rest = n_rest;
+    if (!thread->config.stepped)
+        ticker_start(&thread->ticker, thread->epoch_ns + (thread->n_ticks + n_rest) * tick_ns, n_rest * tick_ns);
+}
+
 static void run_ticks(struct media_thread *thread, struct tick *tick, int64_t now_ns) {
     int64_t tick_ns = thread->config.tick_ns;
     int64_t n_due = (now_ns - thread->epoch_ns) / tick_ns - thread->n_ticks;
-    if (n_due <= 0)
+    if (n_due < thread->n_rest)
         return;
+    if (thread->n_rest > 1) {
+        thread->n_ticks += n_due - 1;
+        n_due = 1;
+    }
     note_lateness(thread, now_ns - (thread->epoch_ns + (thread->n_ticks + 1) * tick_ns), n_due, now_ns);
     n_due = skip_what_is_too_much(thread, n_due);
     mark_ready(thread);
@@ -187,6 +215,7 @@ static void run_ticks(struct media_thread *thread, struct tick *tick, int64_t no
         struct node *node;
         list_for_each(node, &thread->nodes, in_thread) node_tick(node, tick, &thread->poller);
     }
+    take_pace(thread, ticks_of_rest(thread));
 }
 
 void media_thread_run(struct media_thread *thread, int64_t now_ns) {
@@ -198,7 +227,10 @@ void media_thread_run(struct media_thread *thread, int64_t now_ns) {
         .stalls = thread->config.stalls,
         .clock = thread->config.clock,
     };
-    obey_all(thread, &tick);
+    if (obey_all(thread, &tick) && thread->ticking && thread->n_rest > 1) {
+        thread->n_ticks = (now_ns - thread->epoch_ns) / thread->config.tick_ns - 1; /* the others were not needed */
+        take_pace(thread, 1);
+    }
     if (!thread->ticking && !list_empty(&thread->nodes))
         begin_ticking(thread, now_ns);
     else if (thread->ticking && list_empty(&thread->nodes))

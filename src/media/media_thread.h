@@ -11,6 +11,9 @@
  * One media thread: takes commands, ticks its nodes on a fixed grid of times, gives notices. The same function serves
  * the real thread (woken by a timer) and an owner who steps it with times of its own.
  *
+ * While all its nodes rest (node_rest_ns) it leaves out ticks. The time of a tick that is left out is not made up for, and
+ * nobody is blamed for it.
+ *
  * It never waits for the core, logs, opens, closes or allocates.
  *
  * Life cycle: media_thread_init → start (or: media_thread_run at will) → media_thread_stop → drain → finish.
@@ -70,6 +73,7 @@ struct media_thread {
     struct packet *packets;
     bool ticking;              /* there are nodes */
     int64_t epoch_ns, n_ticks; /* the grid: tick k is at epoch + k × tick */
+    int64_t n_rest;            /* only every so many of them are needed, while all nodes rest; else 1 */
 };
 
 enum err media_thread_init(struct media_thread *thread, const struct media_thread_config *config,

@@ -370,6 +370,21 @@ static void follow_stream(struct node *node, const struct tick *tick) {
     node->told_end = true;
 }
 
+int64_t node_rest_ns(const struct node *node) {
+    constexpr int64_t PARTS_OF_LATENCY = 8;
+    constexpr int64_t REST_MAX_NS = 20 * NS_PER_MS;
+    if (node->direction != AUDIO_INPUT || !node->started || !has_own_clock(node) || node->stream->never_idle ||
+        !atomic_load_explicit(&node->stands_still, memory_order_relaxed))
+        return 0;
+    int64_t rest_ns = REST_MAX_NS;
+    const struct link_send *link;
+    list_for_each(link, &node->sends, in_node) {
+        int64_t part_ns = link->target_latency_ns / PARTS_OF_LATENCY;
+        rest_ns = part_ns < rest_ns ? part_ns : rest_ns;
+    }
+    return rest_ns;
+}
+
 void node_tick(struct node *node, const struct tick *tick, struct poller *poller) {
     start_if_due(node, tick);
     struct portion portion = {};

@@ -83,6 +83,7 @@ static void make_up_for_interrupts(struct fake_device *device) {
 
 static ptrdiff_t device_due(struct audio_stream *stream) {
     struct fake_device *device = of(stream);
+    device->n_asked++;
     make_up_for_interrupts(device);
     if (device->stands_still)
         return device->mute_clock ? 0 : AUDIO_STANDS_STILL;

@@ -29,6 +29,7 @@ struct fake_device {
     int64_t start_ns, n_interrupts; /* since it runs */
     int64_t n_captured, n_played;
     uint64_t n_xruns;
+    uint64_t n_asked; /* how many frames are due */
     size_t level_max;
     bool closed;
     // of what was played
