@@ -320,7 +320,7 @@ static void what_is_written_is_played_sample_by_sample(void **state) {
     }
     /* one period, one tick, one millisecond */
     assert_true(m->period_frames >= 240 && m->period_frames <= 4096);
-    uint32_t burst = m->rt.burst_frames > m->period_frames ? m->rt.burst_frames : m->period_frames;
+    uint32_t burst = m->most_frames > m->period_frames ? m->most_frames : m->period_frames;
     assert_true(max_due > 0 && max_due <= burst + 288);
     assert_true(s->ops->latency_ns(s) > 0);
     close_device(p, s);
@@ -361,13 +361,13 @@ static void a_device_that_stands_still_gives_no_clock(void **state) {
     struct miniaudio_stream *m = (struct miniaudio_stream *)s;
     struct clock_virtual clock; /* so that nothing depends on how busy this machine is */
     clock_virtual_init(&clock, NS_PER_S, 0);
-    m->clock = &clock.clock;
-    WAIT_UNTIL(m->rt.n_callbacks > 0);
+    m->end.clock = &clock.clock;
+    WAIT_UNTIL(m->ring.n_callbacks > 0);
     uint64_t n;
     do { /* until the pipe is full, and the device waits */
-        n = m->rt.n_callbacks;
+        n = m->ring.n_callbacks;
         pause_ms(100);
-    } while (m->rt.n_callbacks != n);
+    } while (m->ring.n_callbacks != n);
     assert_true(s->ops->due(s) > 0);
     clock.now_ns += 150 * NS_PER_MS;
     assert_true(s->ops->due(s) > 0);
@@ -377,10 +377,10 @@ static void a_device_that_stands_still_gives_no_clock(void **state) {
     assert_int_equal(s->ops->due(s), AUDIO_STANDS_STILL);
     assert_int_equal(s->ops->state(s), AUDIO_RUNNING);
     /* it goes on, and what was left in the ring is too old */
-    WAIT_UNTIL(played(p, frames, 4800) == 0 && m->rt.n_callbacks > n);
-    WAIT_UNTIL(!m->rt.drop_stale);
+    WAIT_UNTIL(played(p, frames, 4800) == 0 && m->ring.n_callbacks > n);
+    WAIT_UNTIL(!m->ring.drop_stale);
     WAIT_UNTIL(s->ops->due(s) > 0);
-    assert_int_equal(ring_readable(&m->rt.ring), 0);
+    assert_int_equal(ring_readable(&m->ring.ring), 0);
     close_device(p, s);
 }
 
@@ -391,9 +391,9 @@ static void what_an_input_gathers_unread_is_dropped_at_once(void **state) {
     struct miniaudio_stream *m = (struct miniaudio_stream *)s;
     for (size_t given = 0; given < 9600; given += 480)
         assert_int_equal(write(p->in_fd, frames, 480 * 8), 480 * 8);
-    WAIT_UNTIL(ring_readable(&m->rt.ring) >= 8000);
+    WAIT_UNTIL(ring_readable(&m->ring.ring) >= 8000);
     ptrdiff_t due = s->ops->due(s);
-    assert_true(due > 0 && due <= (ptrdiff_t)m->rt.burst_frames + 480 + 480);
+    assert_true(due > 0 && due <= (ptrdiff_t)m->most_frames + 480 + 480);
     assert_int_equal(s->ops->xruns(s), 1);
     close_device(p, s);
 }
@@ -404,11 +404,11 @@ static void what_is_no_device_is_recognised_by_its_pace(void **state) {
     struct miniaudio_stream *m = (struct miniaudio_stream *)s;
     struct clock_virtual clock;
     clock_virtual_init(&clock, NS_PER_S, 0);
-    m->clock = &clock.clock;
-    WAIT_UNTIL(m->rt.n_callbacks > 0);
+    m->end.clock = &clock.clock;
+    WAIT_UNTIL(m->ring.n_callbacks > 0);
     (void)s->ops->due(s);
-    uint64_t n = m->rt.n_frames;
-    WAIT_UNTIL(m->rt.n_frames - n > 5 * 2 * 48000);
+    uint64_t n = m->ring.n_frames;
+    WAIT_UNTIL(m->ring.n_frames - n > 5 * 2 * 48000);
     clock.now_ns += 2 * NS_PER_S;
     (void)s->ops->due(s);
     assert_int_equal(s->ops->state(s), AUDIO_FAILED);
@@ -423,12 +423,12 @@ static void a_device_that_only_complains_is_lost(void **state) {
     struct place *p = *state;
     struct audio_stream *s = open_ok(p, "output:speaker", 48000, 2);
     struct miniaudio_stream *m = (struct miniaudio_stream *)s;
-    WAIT_UNTIL(m->rt.n_callbacks > 0);
+    WAIT_UNTIL(m->ring.n_callbacks > 0);
     uint64_t n;
     do {
-        n = m->rt.n_callbacks;
+        n = m->ring.n_callbacks;
         pause_ms(100);
-    } while (m->rt.n_callbacks != n);
+    } while (m->ring.n_callbacks != n);
     /* as miniaudio's thread does for an unplugged card, which is at rest here */
     for (int i = 0; i < 7; i++)
         ma_log_post(&m->context->log, MA_LOG_LEVEL_WARNING, "[ALSA] POLLERR detected. status = 8\n");

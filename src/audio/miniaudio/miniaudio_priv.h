@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #pragma once
 
-#include "audio/driver.h"
+#include "audio/device_ring.h"
 #include "audio/miniaudio/backend.h"
-#include "audio/miniaudio/callback_rt.h"
 
 /*
  * What the files of this folder share:
@@ -11,7 +10,6 @@
  *   miniaudio_stream.c  an endpoint in use
  *   backend.c           the systems below, their names of devices and formats
  *   found.c             which devices are new, changed, gone
- *   callback_rt.c       what the thread of a device does
  *   miniaudio_lib.c     miniaudio itself
  */
 
@@ -22,23 +20,20 @@ enum err miniaudio_create(const struct audio_host *host, const struct backend *b
 /* An endpoint in use. Frames go through a ring between the thread of the device and the media thread. */
 struct miniaudio_stream {
     struct audio_stream stream; /* first member */
-    struct callback_rt rt;
+    struct device_ring ring;
+    struct device_end end;
     struct backend_context *context; /* its own, so that whatever miniaudio says there is about this device */
     ma_device device;
     bool has_device;
     bool wants_realtime;
-    const struct clock *clock;
     char system_name[FOUND_SYSTEM_NAME_SIZE];
     uint32_t period_frames; /* what the device moves at once */
     uint32_t device_frames; /* what it holds in all */
 
-    /* The media thread's: is the device running, and not running away? */
-    uint64_t n_seen; /* callbacks */
-    int64_t seen_ns;
-    bool is_running;
+    /* The media thread's: what does the device move at once, and is it running away? */
+    uint32_t most_frames;
     int64_t pace_ns; /* 0: not yet measured */
     uint64_t pace_frames;
-    _Atomic uint64_t n_dropped; /* times that too much had gathered */
 
     /* The thread of the device's. */
     uint64_t warned_at; /* callbacks, at the last complaint */

@@ -11,18 +11,8 @@
 #include "os/thread.h"
 
 /*
- * An endpoint in use, as a media thread sees it: one end of the ring whose other end is the thread of the device. The device
- * sets the pace. Whether it runs shows in the counter of its callbacks.
- *
- * An output's ring is filled up to one period, one tick of a media thread and a little more: less would run dry, more would
- * be latency. An input's ring is emptied at each tick; what has gathered while the media thread was kept away is dropped, once,
- * so that latency does not grow.
+ * An endpoint in use, as a media thread sees it: one end of the ring whose other end is the thread of the device.
  */
-
-constexpr uint32_t TICK_MS = 5; /* of media threads */
-constexpr uint32_t MARGIN_MS = 1;
-constexpr int64_t STILL_NS = 200 * NS_PER_MS;
-constexpr uint32_t STILL_PERIODS = 4;
 
 /* A device without a clock (ALSA's "null", "file" upon it) takes sound as fast as a processor can give it. */
 constexpr int64_t PACE_NS = 2 * NS_PER_S; /* what it is measured over */
@@ -37,7 +27,11 @@ constexpr int WARNING_PAUSE_MS = 20;
 
 static void on_data(ma_device *device, void *out, const void *in, ma_uint32 n_frames) {
     struct miniaudio_stream *s = device->pUserData;
-    callback_rt_move(&s->rt, out, in, n_frames);
+    if (s->ring.direction == AUDIO_INPUT && in)
+        device_ring_take(&s->ring, in, n_frames);
+    else if (s->ring.direction == AUDIO_OUTPUT && out)
+        device_ring_give(&s->ring, out, n_frames);
+    device_ring_moved(&s->ring, n_frames);
 }
 
 static void lose(struct miniaudio_stream *s, enum miniaudio_loss loss) {
@@ -61,7 +55,7 @@ static void on_notification(const ma_device_notification *notification) {
 /* No sound is at stake any more when this thread is made to wait: the device does not move. */
 static void on_trouble(void *arg, const char *) {
     struct miniaudio_stream *s = arg;
-    uint64_t n = atomic_load_explicit(&s->rt.n_callbacks, memory_order_relaxed);
+    uint64_t n = atomic_load_explicit(&s->ring.n_callbacks, memory_order_relaxed);
     s->n_warnings = n == s->warned_at ? s->n_warnings + 1 : 1;
     s->warned_at = n;
     if (s->n_warnings < WARNINGS_MAX)
@@ -72,17 +66,16 @@ static void on_trouble(void *arg, const char *) {
 
 /* ---- media thread ---- */
 
-static uint32_t frames_of_ms(const struct miniaudio_stream *s, uint32_t ms) {
-    return s->stream.format.rate_hz * ms / 1000;
-}
-
-static uint32_t burst(const struct miniaudio_stream *s) {
-    uint32_t seen = atomic_load_explicit(&s->rt.burst_frames, memory_order_relaxed);
-    return seen > s->period_frames ? seen : s->period_frames;
+/* Of callbacks of different lengths the longest one counts. */
+static uint32_t portion(struct miniaudio_stream *s) {
+    uint32_t seen = atomic_load_explicit(&s->ring.portion_frames, memory_order_relaxed);
+    if (seen > s->most_frames)
+        s->most_frames = seen;
+    return s->most_frames > s->period_frames ? s->most_frames : s->period_frames;
 }
 
 static void watch_pace(struct miniaudio_stream *s, int64_t now_ns) {
-    uint64_t n_frames = atomic_load_explicit(&s->rt.n_frames, memory_order_relaxed);
+    uint64_t n_frames = atomic_load_explicit(&s->ring.n_frames, memory_order_relaxed);
     if (s->pace_ns != 0 && now_ns - s->pace_ns < PACE_NS)
         return;
     uint64_t most = (uint64_t)(now_ns - s->pace_ns) / NS_PER_MS * s->stream.format.rate_hz / 1000 * PACE_MAX;
@@ -92,60 +85,18 @@ static void watch_pace(struct miniaudio_stream *s, int64_t now_ns) {
     s->pace_frames = n_frames;
 }
 
-/* Has the callback run lately? Both are as old as the last time somebody asked. */
-static bool is_running(struct miniaudio_stream *s) {
-    uint64_t n = atomic_load_explicit(&s->rt.n_callbacks, memory_order_acquire);
-    int64_t now_ns = clock_now_ns(s->clock);
-    watch_pace(s, now_ns);
-    if (n != s->n_seen) {
-        s->n_seen = n;
-        s->seen_ns = now_ns;
-        s->is_running = true;
-    } else if (s->is_running) {
-        int64_t pause_ns = (int64_t)burst(s) * STILL_PERIODS * NS_PER_S / s->stream.format.rate_hz;
-        s->is_running = now_ns - s->seen_ns < (pause_ns > STILL_NS ? pause_ns : STILL_NS);
-        if (!s->is_running && s->rt.direction == AUDIO_OUTPUT) /* it would be heard when the device runs again */
-            atomic_store_explicit(&s->rt.drop_stale, true, memory_order_release);
-    }
-    return s->is_running;
-}
-
-static ptrdiff_t due_output(struct miniaudio_stream *s) {
-    if (atomic_load_explicit(&s->rt.drop_stale, memory_order_acquire))
-        return 0; /* until the next callback has done it */
-    size_t wanted = burst(s) + frames_of_ms(s, TICK_MS + MARGIN_MS);
-    size_t there = ring_readable(&s->rt.ring);
-    return there < wanted ? (ptrdiff_t)(wanted - there) : 0;
-}
-
-static ptrdiff_t due_input(struct miniaudio_stream *s) {
-    size_t there = ring_readable(&s->rt.ring);
-    size_t usual = burst(s) + frames_of_ms(s, 2 * TICK_MS);
-    if (there > 2 * usual) {
-        ring_skip(&s->rt.ring, there - usual);
-        atomic_fetch_add_explicit(&s->n_dropped, 1, memory_order_relaxed);
-        there = usual;
-    }
-    return (ptrdiff_t)there;
-}
-
 static ptrdiff_t stream_due(struct audio_stream *stream) {
     struct miniaudio_stream *s = (struct miniaudio_stream *)stream;
-    if (!is_running(s))
-        return AUDIO_STANDS_STILL;
-    return s->rt.direction == AUDIO_OUTPUT ? due_output(s) : due_input(s);
+    watch_pace(s, clock_now_ns(s->end.clock));
+    return device_end_due(&s->end, portion(s));
 }
 
 static size_t stream_read(struct audio_stream *stream, float *frames, size_t n) {
-    struct miniaudio_stream *s = (struct miniaudio_stream *)stream;
-    size_t got = ring_read(&s->rt.ring, frames, n);
-    size_t n_channels = stream->format.n_channels;
-    memset(frames + got * n_channels, 0, (n - got) * n_channels * sizeof *frames);
-    return got;
+    return device_end_read(&((struct miniaudio_stream *)stream)->end, frames, n);
 }
 
 static size_t stream_write(struct audio_stream *stream, const float *frames, size_t n) {
-    return ring_write(&((struct miniaudio_stream *)stream)->rt.ring, frames, n);
+    return device_end_write(&((struct miniaudio_stream *)stream)->end, frames, n);
 }
 
 /* ---- any thread ---- */
@@ -154,18 +105,16 @@ static size_t stream_write(struct audio_stream *stream, const float *frames, siz
  * less in the middle. Sound of an input waits for the rest of its period, in the middle half of it. */
 static int64_t stream_latency_ns(const struct audio_stream *stream) {
     const struct miniaudio_stream *s = (const struct miniaudio_stream *)stream;
-    if (atomic_load_explicit(&s->rt.n_callbacks, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&s->ring.n_callbacks, memory_order_relaxed) == 0)
         return -1;
-    int64_t n_frames = (int64_t)ring_readable(&s->rt.ring) + s->period_frames / 2;
-    if (s->rt.direction == AUDIO_OUTPUT)
+    int64_t n_frames = (int64_t)ring_readable(&s->ring.ring) + s->period_frames / 2;
+    if (s->ring.direction == AUDIO_OUTPUT)
         n_frames += (int64_t)s->device_frames - s->period_frames;
     return n_frames * NS_PER_S / stream->format.rate_hz;
 }
 
 static uint64_t stream_xruns(const struct audio_stream *stream) {
-    const struct miniaudio_stream *s = (const struct miniaudio_stream *)stream;
-    return atomic_load_explicit(&s->rt.n_xruns, memory_order_relaxed) +
-           atomic_load_explicit(&s->n_dropped, memory_order_relaxed);
+    return device_end_xruns(&((const struct miniaudio_stream *)stream)->end);
 }
 
 static enum audio_state stream_state(const struct audio_stream *stream) {
@@ -204,7 +153,7 @@ static void stream_close(struct audio_stream *stream) {
         ma_device_uninit(&s->device);
     }
     backend_close(s->context);
-    callback_rt_finish(&s->rt);
+    device_ring_finish(&s->ring);
     free(s);
 }
 
@@ -235,7 +184,7 @@ static enum err check_format(const struct miniaudio_stream *s, const struct audi
 }
 
 static enum err open_device(struct miniaudio_stream *s, ma_device_id *id, int64_t period_ns, struct err_info *reterr) {
-    ma_device_config config = backend_config(s->rt.direction, id, s->stream.format);
+    ma_device_config config = backend_config(s->ring.direction, id, s->stream.format);
     if (period_ns > 0)
         config.periodSizeInFrames = (ma_uint32)(period_ns * s->stream.format.rate_hz / NS_PER_S);
     config.dataCallback = on_data;
@@ -249,7 +198,7 @@ static enum err open_device(struct miniaudio_stream *s, ma_device_id *id, int64_
     e = check_format(s, &format, reterr);
     if (e != ERR_OK)
         return e;
-    if (s->rt.direction == AUDIO_INPUT) {
+    if (s->ring.direction == AUDIO_INPUT) {
         s->period_frames = s->device.capture.internalPeriodSizeInFrames;
         s->device_frames = s->period_frames * s->device.capture.internalPeriods;
     } else {
@@ -271,12 +220,12 @@ enum err miniaudio_stream_open(const struct backend *backend, const struct audio
         return err_set(reterr, ERR_NOT_FOUND, "'%s' is no name of a device of %s", spec->device.system_name,
                        backend->title);
     struct miniaudio_stream *s = alloc_aligned(struct miniaudio_stream);
-    if (!s || !callback_rt_init(&s->rt, direction, audio_spec_format(spec))) {
+    if (!s || !device_ring_init(&s->ring, direction, audio_spec_format(spec))) {
         free(s);
         return err_set(reterr, ERR_NO_MEMORY, "no memory for a stream of %s", backend->title);
     }
     s->stream = (struct audio_stream){&STREAM_OPS, audio_spec_format(spec), AUDIO_CLOCK_DEVICE};
-    s->clock = host->clock;
+    device_end_begin(&s->end, &s->ring, host->clock);
     s->wants_realtime = host->realtime;
     snprintf(s->system_name, sizeof s->system_name, "%s", spec->device.system_name);
     enum err e = backend_open(backend, &s->context, reterr);

@@ -110,8 +110,8 @@ static size_t tick(struct miniaudio_stream *m) {
     if (due <= 0)
         return 0;
     assert_true(due <= 48000);
-    return m->rt.direction == AUDIO_INPUT ? s->ops->read(s, frames, (size_t)due)
-                                          : s->ops->write(s, frames, (size_t)due);
+    return m->ring.direction == AUDIO_INPUT ? s->ops->read(s, frames, (size_t)due)
+                                            : s->ops->write(s, frames, (size_t)due);
 }
 
 static void moves(struct place *p, const char *system_name) {
@@ -121,9 +121,9 @@ static void moves(struct place *p, const char *system_name) {
     int64_t end_ns = clock_now_ns(clock_system()) + 60 * NS_PER_S;
     while (n_moved < 9600) {
         n_moved += tick(m);
-        size_t usual = m->rt.burst_frames > m->period_frames ? m->rt.burst_frames : m->period_frames;
-        if (m->rt.direction == AUDIO_OUTPUT)
-            assert_true(ring_readable(&m->rt.ring) <= usual + 288);
+        size_t usual = m->most_frames > m->period_frames ? m->most_frames : m->period_frames;
+        if (m->ring.direction == AUDIO_OUTPUT)
+            assert_true(ring_readable(&m->ring.ring) <= usual + 288);
         assert_int_equal(s->ops->state(s), AUDIO_RUNNING);
         assert_true(clock_now_ns(clock_system()) < end_ns);
         poll(nullptr, 0, 5);

@@ -3,14 +3,13 @@
 
 #include <stdint.h>
 
-#include "audio/driver.h"
-#include "base/ring.h"
+#include "audio/device_ring.h"
 
 struct pw_stream;
 
 /*
- * What PipeWire's data thread does for us: frames go from its buffers into a ring, or from the ring into its buffers, and a
- * few counters tell how that went. Nothing else: no lock, no allocation, no log, no system call, no clock.
+ * What PipeWire's data thread does for us: frames go from its buffers into a device_ring, or from there into its buffers.
+ * Cycles that PipeWire left out are counted as xruns, too. No lock, no allocation, no log, no system call.
  *
  * Life cycle: device_rt_init() → `stream` is set → device_rt_process() by PipeWire, any number → the stream is destroyed
  * (which waits for the data thread) → another stream, or device_rt_finish().
@@ -18,21 +17,15 @@ struct pw_stream;
  * `is_open`; the counters may be read by any.
  */
 struct device_rt {
-    enum audio_direction direction; /* as rocd sees it: an input is read */
-    struct audio_format format;
+    struct device_ring ring;
     struct pw_stream *stream; /* changed only while no callback can run */
-    struct ring ring;         /* of frames; input: the data thread writes, output: it reads */
 
-    _Atomic bool is_open;    /* somebody reads or writes the ring; otherwise sound is dropped, or silence is played */
-    _Atomic bool drop_stale; /* output: what is in the ring is too old to be played */
-    _Atomic uint64_t n_callbacks;    /* only ever grows: whoever sees it stand still knows that the device does */
-    _Atomic uint64_t n_xruns;        /* too few frames, no room, or cycles that PipeWire left out */
-    _Atomic uint32_t quantum_frames; /* how many the last callback took or gave, in our rate */
+    _Atomic bool
+        is_open; /* somebody is at the other end of the ring; otherwise sound is dropped, or silence is played */
     _Atomic int64_t device_delay_ns; /* between PipeWire's buffer and the air */
     _Atomic int64_t
         cycle_ns; /* when the cycle of the last callback began, CLOCK_MONOTONIC; 0: PipeWire does not tell */
 
-    bool was_fed;       // Private state of the data thread: an empty ring is worth counting once
     uint64_t next_tick; // Private state of the data thread: where the next cycle should begin; 0: not known
     uint32_t tick_rate; // Private state of the data thread
 };

@@ -74,7 +74,7 @@ static void write_ramp(struct device_rt *rt, size_t n, float from) {
     float frames[4096 * N_CHANNELS];
     for (size_t i = 0; i < n * N_CHANNELS; i++)
         frames[i] = from + (float)(i / N_CHANNELS);
-    assert_int_equal(ring_write(&rt->ring, frames, n), n);
+    assert_int_equal(ring_write(&rt->ring.ring, frames, n), n);
 }
 
 static void test_input_goes_into_the_ring(void **) {
@@ -85,11 +85,11 @@ static void test_input_goes_into_the_ring(void **) {
     for (size_t i = 0; i < QUANTUM * N_CHANNELS; i++)
         fake.samples[4 + i] = (float)i;
     cycle(&rt);
-    assert_int_equal(ring_readable(&rt.ring), QUANTUM);
-    assert_int_equal(ring_read(&rt.ring, frames, QUANTUM), QUANTUM);
+    assert_int_equal(ring_readable(&rt.ring.ring), QUANTUM);
+    assert_int_equal(ring_read(&rt.ring.ring, frames, QUANTUM), QUANTUM);
     assert_memory_equal(frames, fake.samples + 4, sizeof frames);
-    assert_int_equal(rt.quantum_frames, QUANTUM);
-    assert_int_equal(rt.n_callbacks, 1);
+    assert_int_equal(rt.ring.portion_frames, QUANTUM);
+    assert_int_equal(rt.ring.n_callbacks, 1);
     assert_int_equal(fake.n_queued, 1);
     device_rt_finish(&rt);
 }
@@ -100,15 +100,15 @@ static void test_input_of_a_strange_chunk_stays_inside_the_buffer(void **) {
     fake.chunk.offset = sizeof fake.samples - 80;
     fake.chunk.size = UINT32_MAX;
     cycle(&rt);
-    assert_int_equal(ring_readable(&rt.ring), 10);
+    assert_int_equal(ring_readable(&rt.ring.ring), 10);
     fake.chunk.offset = UINT32_MAX;
     cycle(&rt);
-    assert_int_equal(ring_readable(&rt.ring), 10);
+    assert_int_equal(ring_readable(&rt.ring.ring), 10);
     fake.data.data = nullptr;
     cycle(&rt);
     fake.buffer.n_datas = 0;
     cycle(&rt);
-    assert_int_equal(rt.n_callbacks, 1);
+    assert_int_equal(rt.ring.n_callbacks, 1);
     assert_int_equal(fake.n_queued, 4);
     device_rt_finish(&rt);
 }
@@ -118,14 +118,14 @@ static void test_input_that_nobody_reads(void **) {
     set_up(&rt, AUDIO_INPUT);
     atomic_store(&rt.is_open, false);
     cycle(&rt);
-    assert_int_equal(ring_readable(&rt.ring), 0);
+    assert_int_equal(ring_readable(&rt.ring.ring), 0);
     atomic_store(&rt.is_open, true);
-    for (size_t i = 0; i < rt.ring.capacity / QUANTUM; i++)
+    for (size_t i = 0; i < rt.ring.ring.capacity / QUANTUM; i++)
         cycle(&rt);
-    assert_int_equal(rt.n_xruns, 0);
+    assert_int_equal(rt.ring.n_xruns, 0);
     cycle(&rt); /* there is no room any more */
-    assert_int_equal(rt.n_xruns, 1);
-    assert_int_equal(ring_readable(&rt.ring), rt.ring.capacity);
+    assert_int_equal(rt.ring.n_xruns, 1);
+    assert_int_equal(ring_readable(&rt.ring.ring), rt.ring.ring.capacity);
     device_rt_finish(&rt);
 }
 
@@ -137,7 +137,7 @@ static void test_output_comes_from_the_ring(void **) {
     assert_int_equal(fake.chunk.size, QUANTUM * N_CHANNELS * sizeof(float));
     assert_int_equal(fake.chunk.stride, N_CHANNELS * sizeof(float));
     assert_true(fake.samples[2 * (QUANTUM - 1)] == (float)(QUANTUM - 1));
-    assert_int_equal(ring_readable(&rt.ring), QUANTUM);
+    assert_int_equal(ring_readable(&rt.ring.ring), QUANTUM);
     fake.pw_buffer.requested = 0; /* as much as fits */
     device_rt_process(&rt);
     assert_int_equal(fake.chunk.size, sizeof fake.samples);
@@ -149,15 +149,15 @@ static void test_a_ring_that_runs_dry_is_counted_once(void **) {
     struct device_rt rt;
     set_up(&rt, AUDIO_OUTPUT);
     cycle(&rt); /* not fed yet */
-    assert_int_equal(rt.n_xruns, 0);
+    assert_int_equal(rt.ring.n_xruns, 0);
     write_ramp(&rt, QUANTUM + 10, 1);
     cycle(&rt);
-    assert_int_equal(rt.n_xruns, 0);
+    assert_int_equal(rt.ring.n_xruns, 0);
     cycle(&rt);
-    assert_int_equal(rt.n_xruns, 1);
+    assert_int_equal(rt.ring.n_xruns, 1);
     assert_true(fake.samples[2 * 9] > 0.0f && fake.samples[2 * 10] == 0.0f);
     cycle(&rt);
-    assert_int_equal(rt.n_xruns, 1);
+    assert_int_equal(rt.ring.n_xruns, 1);
     device_rt_finish(&rt);
 }
 
@@ -165,11 +165,11 @@ static void test_what_is_too_old_is_not_played(void **) {
     struct device_rt rt;
     set_up(&rt, AUDIO_OUTPUT);
     write_ramp(&rt, 3 * QUANTUM, 1);
-    atomic_store(&rt.drop_stale, true);
+    atomic_store(&rt.ring.drop_stale, true);
     cycle(&rt);
     assert_true(fake.samples[0] == 0.0f);
-    assert_int_equal(ring_readable(&rt.ring), 0);
-    assert_false(atomic_load(&rt.drop_stale));
+    assert_int_equal(ring_readable(&rt.ring.ring), 0);
+    assert_false(atomic_load(&rt.ring.drop_stale));
     device_rt_finish(&rt);
 }
 
@@ -181,7 +181,7 @@ static void test_output_that_nobody_writes_is_silence(void **) {
     cycle(&rt);
     for (size_t i = 0; i < QUANTUM * N_CHANNELS; i++)
         assert_true(fake.samples[i] == 0.0f);
-    assert_int_equal(rt.n_xruns, 0);
+    assert_int_equal(rt.ring.n_xruns, 0);
     device_rt_finish(&rt);
 }
 
@@ -190,19 +190,19 @@ static void test_cycles_that_were_left_out_are_counted(void **) {
     set_up(&rt, AUDIO_INPUT);
     for (int i = 0; i < 10; i++)
         cycle(&rt);
-    assert_int_equal(rt.n_xruns, 0);
+    assert_int_equal(rt.ring.n_xruns, 0);
     fake.time.ticks += 3 * QUANTUM;
     cycle(&rt);
-    assert_int_equal(rt.n_xruns, 1);
+    assert_int_equal(rt.ring.n_xruns, 1);
     fake.time.ticks += 100 * RATE; /* another clock */
     cycle(&rt);
     fake.time.ticks = 0;
     cycle(&rt);
-    assert_int_equal(rt.n_xruns, 1);
+    assert_int_equal(rt.ring.n_xruns, 1);
     fake.has_none = true;
-    uint64_t n = rt.n_callbacks;
+    uint64_t n = rt.ring.n_callbacks;
     cycle(&rt);
-    assert_int_equal(rt.n_callbacks, n);
+    assert_int_equal(rt.ring.n_callbacks, n);
     device_rt_finish(&rt);
 }
 
@@ -218,7 +218,7 @@ static void test_the_delay_of_the_device(void **) {
     assert_int_equal(rt.device_delay_ns, 6'000'000);
     fake.time.rate = (struct spa_fraction){0, 0};
     cycle(&rt);
-    assert_int_equal(rt.n_callbacks, 3);
+    assert_int_equal(rt.ring.n_callbacks, 3);
     device_rt_finish(&rt);
 }
 
@@ -252,7 +252,7 @@ static void test_the_latency_of_an_input_is_its_age(void **) {
     fake.time.delay = QUANTUM + 48; /* of the first frame of the cycle; the last is a quantum younger */
     fake.time.now = 1'000'000'000;
     cycle(&rt);
-    assert_int_equal(ring_skip(&rt.ring, QUANTUM), QUANTUM);
+    assert_int_equal(ring_skip(&rt.ring.ring, QUANTUM), QUANTUM);
     assert_in_range(device_rt_latency_ns(&rt, fake.time.now), 999'998, 1'000'000);
     assert_in_range(device_rt_latency_ns(&rt, fake.time.now + QUANTUM_NS / 2), QUANTUM_NS / 2 + 999'998,
                     QUANTUM_NS / 2 + 1'000'000);

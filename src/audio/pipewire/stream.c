@@ -10,103 +10,37 @@
 #include "base/clock.h"
 
 /*
- * An endpoint in use, as a media thread sees it: one end of the ring whose other end is PipeWire's data thread. The device
- * sets the pace. Whether it runs shows in the counter of its callbacks.
- *
- * An output's ring is filled up to one callback, one tick of a media thread and a little more: less would run dry, more would
- * be latency. An input's ring is emptied at each tick; what has gathered while the media thread was kept away is dropped, once,
- * so that latency does not grow.
+ * An endpoint in use, as a media thread sees it: one end of the ring whose other end is PipeWire's data thread.
  */
-
-constexpr uint32_t TICK_MS = 5; /* of media threads */
-constexpr uint32_t MARGIN_MS = 1;
-constexpr int64_t STILL_NS = 200 * NS_PER_MS;
-constexpr uint32_t STILL_QUANTA = 4;
 
 struct pipewire_stream {
     struct audio_stream stream; /* first member */
     struct pipewire *pw;
     struct line *line; /* counted */
     struct device_rt *rt;
-    const struct clock *clock;
-    uint64_t n_seen; /* media thread: callbacks, when they last had gone on */
-    int64_t seen_ns;
-    bool is_running;
-    _Atomic uint64_t n_dropped; /* times that too much had gathered */
+    struct device_end end;
 };
-
-static uint32_t frames_of_ms(const struct pipewire_stream *s, uint32_t ms) {
-    return s->stream.format.rate_hz * ms / 1000;
-}
-
-static uint32_t quantum(const struct pipewire_stream *s) {
-    return atomic_load_explicit(&s->rt->quantum_frames, memory_order_relaxed);
-}
-
-/* Has the callback run lately? Both are as old as the last time somebody asked. */
-static bool is_running(struct pipewire_stream *s) {
-    uint64_t n = atomic_load_explicit(&s->rt->n_callbacks, memory_order_acquire);
-    int64_t now_ns = clock_now_ns(s->clock);
-    if (n != s->n_seen) {
-        s->n_seen = n;
-        s->seen_ns = now_ns;
-        s->is_running = true;
-    } else if (s->is_running) {
-        int64_t pause_ns = (int64_t)quantum(s) * STILL_QUANTA * NS_PER_S / s->stream.format.rate_hz;
-        s->is_running = now_ns - s->seen_ns < (pause_ns > STILL_NS ? pause_ns : STILL_NS);
-        if (!s->is_running && s->rt->direction == AUDIO_OUTPUT) /* it would be heard when the device runs again */
-            atomic_store_explicit(&s->rt->drop_stale, true, memory_order_release);
-    }
-    return s->is_running;
-}
-
-static ptrdiff_t due_output(struct pipewire_stream *s) {
-    if (atomic_load_explicit(&s->rt->drop_stale, memory_order_acquire))
-        return 0; /* until the next callback has done it */
-    size_t wanted = quantum(s) + frames_of_ms(s, TICK_MS + MARGIN_MS);
-    size_t there = ring_readable(&s->rt->ring);
-    return there < wanted ? (ptrdiff_t)(wanted - there) : 0;
-}
-
-static ptrdiff_t due_input(struct pipewire_stream *s) {
-    size_t there = ring_readable(&s->rt->ring);
-    size_t usual = quantum(s) + frames_of_ms(s, 2 * TICK_MS);
-    if (there > 2 * usual) {
-        ring_skip(&s->rt->ring, there - usual);
-        atomic_fetch_add_explicit(&s->n_dropped, 1, memory_order_relaxed);
-        there = usual;
-    }
-    return (ptrdiff_t)there;
-}
 
 static ptrdiff_t stream_due(struct audio_stream *stream) {
     struct pipewire_stream *s = (struct pipewire_stream *)stream;
-    if (!is_running(s))
-        return AUDIO_STANDS_STILL;
-    return s->rt->direction == AUDIO_OUTPUT ? due_output(s) : due_input(s);
+    return device_end_due(&s->end, atomic_load_explicit(&s->rt->ring.portion_frames, memory_order_relaxed));
 }
 
 static size_t stream_read(struct audio_stream *stream, float *frames, size_t n) {
-    struct pipewire_stream *s = (struct pipewire_stream *)stream;
-    size_t got = ring_read(&s->rt->ring, frames, n);
-    size_t n_channels = stream->format.n_channels;
-    memset(frames + got * n_channels, 0, (n - got) * n_channels * sizeof *frames);
-    return got;
+    return device_end_read(&((struct pipewire_stream *)stream)->end, frames, n);
 }
 
 static size_t stream_write(struct audio_stream *stream, const float *frames, size_t n) {
-    return ring_write(&((struct pipewire_stream *)stream)->rt->ring, frames, n);
+    return device_end_write(&((struct pipewire_stream *)stream)->end, frames, n);
 }
 
 static int64_t stream_latency_ns(const struct audio_stream *stream) {
     const struct pipewire_stream *s = (const struct pipewire_stream *)stream;
-    return device_rt_latency_ns(s->rt, clock_now_ns(s->clock));
+    return device_rt_latency_ns(s->rt, clock_now_ns(s->end.clock));
 }
 
 static uint64_t stream_xruns(const struct audio_stream *stream) {
-    const struct pipewire_stream *s = (const struct pipewire_stream *)stream;
-    return atomic_load_explicit(&s->rt->n_xruns, memory_order_relaxed) +
-           atomic_load_explicit(&s->n_dropped, memory_order_relaxed);
+    return device_end_xruns(&((const struct pipewire_stream *)stream)->end);
 }
 
 static enum audio_state stream_state(const struct audio_stream *stream) {
@@ -156,7 +90,7 @@ static enum err open_virtual(struct pipewire *pw, const char *uid, struct line *
     if (line->is_open)
         return err_set(reterr, ERR_BUSY, "this virtual device is already in use by this rocd");
     /* what has gathered in its ring, if anything, is of the stream before; no callback touches it while it is not open */
-    ring_skip(&line->rt.ring, ring_readable(&line->rt.ring));
+    ring_skip(&line->rt.ring.ring, ring_readable(&line->rt.ring.ring));
     line->n_refs++;
     *ret = line;
     return ERR_OK;
@@ -216,8 +150,7 @@ enum err pipewire_open(struct audio_driver_state *state, const struct audio_host
             line_set_period(s->line, endpoint->period_ns);
         s->pw = pw;
         s->rt = &s->line->rt;
-        s->clock = host->clock;
-        s->n_seen = atomic_load_explicit(&s->rt->n_callbacks, memory_order_acquire);
+        device_end_begin(&s->end, &s->rt->ring, host->clock);
         s->stream = (struct audio_stream){
             .ops = &STREAM_OPS,
             .format = s->line->format,

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "audio/device_ring.h"
+#include "base/clock.h"
+
+static float frames[2 * 70000];
+
+static void ramp(float first, size_t n_frames) {
+    for (size_t i = 0; i < 2 * n_frames; i++)
+        frames[i] = first + (float)i;
+}
+
+static void play(struct device_ring *ring, float *out, uint32_t n) {
+    device_ring_give(ring, out, n);
+    device_ring_moved(ring, n);
+}
+
+static void capture(struct device_ring *ring, uint32_t n) {
+    device_ring_take(ring, frames, n);
+    device_ring_moved(ring, n);
+}
+
+static void an_output_plays_what_is_there_and_then_silence(void **) {
+    struct device_ring ring;
+    assert_true(device_ring_init(&ring, AUDIO_OUTPUT, (struct audio_format){48000, 2}));
+    float out[2 * 480];
+    play(&ring, out, 480);
+    assert_true(out[0] == 0.0f && out[959] == 0.0f);
+    assert_int_equal(ring.n_xruns, 0); /* nothing was ever there: that is a device that starts */
+
+    ramp(1, 500);
+    assert_int_equal(ring_write(&ring.ring, frames, 500), 500);
+    play(&ring, out, 480);
+    assert_true(out[0] == 1.0f && out[959] == 960.0f);
+    assert_int_equal(ring.n_xruns, 0);
+    play(&ring, out, 480);
+    assert_true(out[0] == 961.0f && out[39] == 1000.0f && out[40] == 0.0f && out[959] == 0.0f);
+    play(&ring, out, 480);
+    assert_int_equal(ring.n_xruns, 1); /* one gap, however long */
+    assert_int_equal(ring.n_callbacks, 4);
+    assert_int_equal(ring.n_frames, 4 * 480);
+    assert_int_equal(ring.portion_frames, 480);
+    device_ring_finish(&ring);
+}
+
+static void what_has_become_stale_is_not_played(void **) {
+    struct device_ring ring;
+    assert_true(device_ring_init(&ring, AUDIO_OUTPUT, (struct audio_format){48000, 2}));
+    float out[2 * 480];
+    ramp(1, 480);
+    assert_int_equal(ring_write(&ring.ring, frames, 480), 480);
+    play(&ring, out, 480);
+    assert_int_equal(ring_write(&ring.ring, frames, 480), 480);
+    ring.drop_stale = true;
+    play(&ring, out, 480);
+    assert_true(out[0] == 0.0f && out[959] == 0.0f);
+    assert_false(ring.drop_stale);
+    assert_int_equal(ring.n_xruns, 0); /* it was meant */
+    device_ring_finish(&ring);
+}
+
+static void an_input_is_kept_until_there_is_no_room(void **) {
+    struct device_ring ring;
+    assert_true(device_ring_init(&ring, AUDIO_INPUT, (struct audio_format){48000, 2}));
+    ramp(1, 70000);
+    capture(&ring, 480);
+    assert_int_equal(ring_readable(&ring.ring), 480);
+    assert_int_equal(ring.n_xruns, 0);
+    capture(&ring, 70000);
+    assert_int_equal(ring.n_xruns, 1);
+    assert_int_equal(ring_readable(&ring.ring), ring.ring.capacity);
+    float in[4];
+    assert_int_equal(ring_read(&ring.ring, in, 2), 2);
+    assert_true(in[0] == 1.0f && in[3] == 4.0f);
+    device_ring_finish(&ring);
+}
+
+static void who_sees_no_callback_knows_that_it_stands_still(void **) {
+    struct device_ring ring;
+    struct device_end end;
+    struct clock_virtual clock;
+    float out[2 * 480];
+    clock_virtual_init(&clock, NS_PER_S, 0);
+    assert_true(device_ring_init(&ring, AUDIO_OUTPUT, (struct audio_format){48000, 2}));
+    device_end_begin(&end, &ring, &clock.clock);
+    assert_int_equal(device_end_due(&end, 480), AUDIO_STANDS_STILL);
+    play(&ring, out, 480);
+    assert_int_equal(device_end_due(&end, 480), 480 + 288); /* a portion, a tick and a millisecond */
+    assert_int_equal(device_end_write(&end, frames, 768), 768);
+    assert_int_equal(device_end_due(&end, 480), 0);
+    clock.now_ns += 199 * NS_PER_MS;
+    assert_int_equal(device_end_due(&end, 480), 0);
+    clock.now_ns += NS_PER_MS;
+    assert_int_equal(device_end_due(&end, 480), AUDIO_STANDS_STILL);
+    play(&ring, out, 480); /* and not what had been left over */
+    assert_true(out[0] == 0.0f);
+    assert_int_equal(device_end_due(&end, 480), 768);
+    assert_int_equal(device_end_xruns(&end), 0);
+    device_ring_finish(&ring);
+}
+
+static void what_an_input_has_gathered_unread_is_dropped_once(void **) {
+    struct device_ring ring;
+    struct device_end end;
+    struct clock_virtual clock;
+    clock_virtual_init(&clock, NS_PER_S, 0);
+    assert_true(device_ring_init(&ring, AUDIO_INPUT, (struct audio_format){48000, 2}));
+    device_end_begin(&end, &ring, &clock.clock);
+    capture(&ring, 480);
+    assert_int_equal(device_end_due(&end, 480), 480);
+    for (int i = 0; i < 3; i++)
+        capture(&ring, 480);
+    assert_int_equal(device_end_due(&end, 480), 4 * 480); /* late, and no more */
+    capture(&ring, 480);
+    assert_int_equal(device_end_due(&end, 480), 2 * 480);
+    assert_int_equal(device_end_xruns(&end), 1);
+    float in[2 * 1440];
+    assert_int_equal(device_end_read(&end, in, 1440), 960);
+    assert_true(in[2 * 960] == 0.0f && in[2 * 1439 + 1] == 0.0f);
+    device_ring_finish(&ring);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_output_plays_what_is_there_and_then_silence),
+        cmocka_unit_test(what_has_become_stale_is_not_played),
+        cmocka_unit_test(an_input_is_kept_until_there_is_no_room),
+        cmocka_unit_test(who_sees_no_callback_knows_that_it_stands_still),
+        cmocka_unit_test(what_an_input_has_gathered_unread_is_dropped_once),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
