@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "media/adapt.h"
+#include "media/glitch.h"
 #include "media/latency_stages.h"
 #include "transport/codec.h"
 #include "transport/gate.h"
@@ -163,5 +164,7 @@ struct engine_link_status {
     float level_dbfs[ENGINE_CHANNELS_MAX]; /* peak since the last call; floor -120 */
 };
 bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link_status *ret);
+/* What a receiving link has had to do without since the last call, oldest first; how many of at most `max`. */
+size_t engine_take_glitches(struct engine *engine, uint32_t link, struct glitch *ret, size_t max);
 
 /* Codec queries take locks: the engine asks at 2 Hz on the core and caches (end_to_end_ns). */

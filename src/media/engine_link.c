@@ -562,6 +562,13 @@ static void show_stages(const struct link_record *record, struct latency_stages 
     latency_stages(&parts, &record->config.settings, ret);
 }
 
+size_t engine_take_glitches(struct engine *engine, uint32_t link, struct glitch *ret, size_t max) {
+    struct link_record *record = find_link(engine, link);
+    if (!record || record->state == RECORD_CLOSING || !record->receive)
+        return 0;
+    return ring_read(&record->receive->glitches, ret, max);
+}
+
 bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link_status *ret) {
     struct link_record *record = find_link(engine, link);
     if (!record || record->state == RECORD_CLOSING)

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "base/ring.h"
 
 /* Trouble on arrival is heard one target latency later; sessions that restart take somewhat longer. */
 constexpr int64_t SLACK_NS = 150 * NS_PER_MS;
@@ -19,15 +20,24 @@ void ledger_init(struct ledger *ledger, const struct ledger_config *config) {
     *ledger = (struct ledger){.config = *config};
 }
 
-static void blame(struct ledger *ledger, enum ledger_blame who, uint64_t frames, uint64_t stalls) {
+static const enum ledger_blame who_by_kind[GLITCH_N_KINDS] = {
+    [GLITCH_NETWORK_LOSS] = LEDGER_NETWORK,  [GLITCH_LATE] = LEDGER_NETWORK,
+    [GLITCH_STALL] = LEDGER_MACHINE,         [GLITCH_DEVICE_XRUN] = LEDGER_MACHINE,
+    [GLITCH_SENDER_STOPPED] = LEDGER_SENDER, [GLITCH_CLOCK_JUMP] = LEDGER_SENDER,
+};
+
+static void blame(struct ledger *ledger, enum glitch_kind why, uint64_t frames, uint64_t stalls, int64_t at_ns) {
     if (!frames)
         return;
     struct ledger_counters *c = &ledger->counters;
     _Atomic uint64_t *const by_whom[] = {
         [LEDGER_NETWORK] = &c->lost_network, [LEDGER_MACHINE] = &c->lost_machine, [LEDGER_SENDER] = &c->lost_sender};
     count(&c->lost_frames, frames);
-    count(by_whom[who], frames);
+    count(by_whom[who_by_kind[why]], frames);
     count(&c->stalls, stalls);
+    struct glitch glitch = {at_ns, why, (uint32_t)frames};
+    if (ledger->config.glitches)
+        ring_write(ledger->config.glitches, &glitch, 1);
 }
 
 static int64_t echo_ns(const struct ledger *ledger) {
@@ -53,7 +63,8 @@ static int64_t pause_ns(const struct ledger *ledger) {
 
 static void judge_pause(struct ledger *ledger) {
     bool packets_missing = ledger->missing_ns && ledger->missing_ns >= ledger->pause_begin_ns;
-    blame(ledger, packets_missing ? LEDGER_NETWORK : LEDGER_SENDER, ledger->pause_frames, ledger->pause_stalls);
+    blame(ledger, packets_missing ? GLITCH_NETWORK_LOSS : GLITCH_SENDER_STOPPED, ledger->pause_frames,
+          ledger->pause_stalls, ledger->pause_hole_ns);
     ledger->pause_frames = ledger->pause_stalls = 0;
     ledger->pause_begin_ns = ledger->pause_end_ns = 0;
 }
@@ -92,6 +103,10 @@ static uint64_t missing_for_good(struct ledger *ledger, uint64_t missing, int64_
     return lowest;
 }
 
+static double packets_frames(const struct ledger *ledger, uint64_t n) {
+    return (double)n * (double)ledger->config.packet_length_ns * 1e-9 * ledger->config.rate_hz;
+}
+
 static void watch_packets(struct ledger *ledger, uint64_t missing_now, int64_t now_ns) {
     uint64_t missing = missing_for_good(ledger, missing_now, now_ns);
     if (missing <= ledger->missing)
@@ -101,11 +116,23 @@ static void watch_packets(struct ledger *ledger, uint64_t missing_now, int64_t n
     if (now_ns - ledger->missing_ns > echo_ns(ledger) + wait_ns(ledger))
         ledger->network_frames = 0;
     ledger->missing_ns = now_ns;
-    ledger->network_frames += (double)n_new * (double)ledger->config.packet_length_ns * 1e-9 * ledger->config.rate_hz;
+    ledger->network_frames += packets_frames(ledger, n_new);
+}
+
+/* Of packets that come late some may have been repaired: they explain a part of what is missing, never more. */
+static void watch_late_packets(struct ledger *ledger, uint64_t late, int64_t now_ns) {
+    if (late == ledger->late)
+        return;
+    if (now_ns - ledger->late_ns > echo_ns(ledger) + wait_ns(ledger))
+        ledger->late_frames = 0;
+    ledger->late_ns = now_ns;
+    ledger->late_frames += packets_frames(ledger, late - ledger->late);
+    ledger->late = late;
 }
 
 void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64_t now_ns) {
     watch_packets(ledger, news->missing, now_ns);
+    watch_late_packets(ledger, news->late, now_ns);
     watch_pause(ledger, news->last_packet_ns, now_ns);
     if (news->stall_end_ns > ledger->stall_end_ns && news->stall_ns >= ledger->config.target_latency_ns / 2) {
         ledger->stall_begin_ns = news->stall_end_ns - news->stall_ns;
@@ -115,23 +142,41 @@ void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64
 
 /* ---- holes ---- */
 
+static double take(double *left, double wanted) {
+    double taken = wanted < *left ? wanted : *left;
+    *left -= taken;
+    return taken;
+}
+
+/* Returns how many frames the network does not explain. */
+static uint64_t blame_network(struct ledger *ledger, const struct ledger_hole *hole) {
+    if (!ledger->missing_ns || ledger->missing_ns < hole->at_ns - echo_ns(ledger) || ledger->network_frames < 1)
+        return hole->frames;
+    uint64_t explained = (uint64_t)take(&ledger->network_frames, hole->frames);
+    bool some_were_late = ledger->late_ns && ledger->late_ns >= hole->at_ns - echo_ns(ledger);
+    uint64_t late = some_were_late ? (uint64_t)take(&ledger->late_frames, (double)explained) : 0;
+    blame(ledger, GLITCH_LATE, late, late == explained ? hole->stalls : 0, hole->at_ns);
+    blame(ledger, GLITCH_NETWORK_LOSS, explained - late, hole->stalls, hole->at_ns);
+    return hole->frames - explained;
+}
+
 static void judge(struct ledger *ledger, const struct ledger_hole *hole) {
     int64_t echo = echo_ns(ledger);
     if (ledger->stall_end_ns && hole->at_ns >= ledger->stall_begin_ns && hole->at_ns <= ledger->stall_end_ns + echo) {
-        blame(ledger, LEDGER_MACHINE, hole->frames, hole->stalls);
+        blame(ledger, GLITCH_STALL, hole->frames, hole->stalls, hole->at_ns);
         return;
     }
     if (ledger->pause_begin_ns && hole->at_ns >= ledger->pause_begin_ns &&
         (!ledger->pause_end_ns || hole->at_ns <= ledger->pause_end_ns + echo)) {
+        if (ledger->pause_frames == 0)
+            ledger->pause_hole_ns = hole->at_ns;
         ledger->pause_frames += hole->frames;
         ledger->pause_stalls += hole->stalls;
         return;
     }
-    if (ledger->missing_ns && ledger->missing_ns >= hole->at_ns - echo && ledger->network_frames >= 1) {
-        double explained = hole->frames < ledger->network_frames ? hole->frames : ledger->network_frames;
-        ledger->network_frames -= explained;
-        blame(ledger, LEDGER_NETWORK, (uint64_t)explained, hole->stalls);
-    }
+    uint64_t left = blame_network(ledger, hole);
+    if (left > 0 && ledger->restart_ns && hole->at_ns >= ledger->restart_ns && hole->at_ns <= ledger->restart_ns + echo)
+        blame(ledger, ledger->restart, left, left == hole->frames ? hole->stalls : 0, hole->at_ns);
 }
 
 static void judge_until(struct ledger *ledger, int64_t until_ns) {
@@ -203,12 +248,17 @@ bool ledger_sound(struct ledger *ledger, const float *frames, size_t n, size_t n
 
 void ledger_sender_gone(struct ledger *ledger) {
     judge_until(ledger, INT64_MAX);
-    blame(ledger, LEDGER_SENDER, ledger->pause_frames, ledger->pause_stalls);
+    blame(ledger, GLITCH_SENDER_STOPPED, ledger->pause_frames, ledger->pause_stalls, ledger->pause_hole_ns);
     ledger->pause_frames = ledger->pause_stalls = 0;
     ledger->pause_begin_ns = ledger->pause_end_ns = 0;
     ledger->network_frames = 0;
 }
 
-void ledger_skipped(struct ledger *ledger, uint64_t frames) {
-    blame(ledger, LEDGER_MACHINE, frames, 1);
+void ledger_sender_restarted(struct ledger *ledger, enum glitch_kind why, int64_t now_ns) {
+    ledger->restart = why;
+    ledger->restart_ns = now_ns;
+}
+
+void ledger_skipped(struct ledger *ledger, uint64_t frames, int64_t now_ns) {
+    blame(ledger, GLITCH_STALL, frames, 1, now_ns);
 }

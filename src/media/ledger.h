@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "media/glitch.h"
+
+struct ring;
+
 /*
  * Holes in the sound of one receiving link, and whom to blame for each.
  *
@@ -16,6 +20,9 @@
  * holes in a pause of the sender wait until the pause is over. Silence without trouble is no loss. What plainly missing
  * packets can explain is limited to their length.
  *
+ * Each loss is a glitch, too, which says a little more: of what the network did, whether packets came late or not at all; of
+ * what the sender did, whether it stopped or went on elsewhere.
+ *
  * Life cycle: ledger_init → (ledger_trouble, ledger_sound) each tick. Threads: one media thread; the counters any.
  */
 
@@ -23,6 +30,8 @@ struct ledger_config {
     uint32_t rate_hz; /* of the frames */
     int64_t target_latency_ns;
     int64_t packet_length_ns;
+    struct ring
+        *glitches; /* of struct glitch, borrowed: where they go; what has no room there is left out. nullptr: nowhere */
 };
 
 struct ledger_counters {
@@ -34,6 +43,7 @@ enum ledger_blame { LEDGER_NETWORK, LEDGER_MACHINE, LEDGER_SENDER };
 /* What the gate and the threads tell, as of now. */
 struct ledger_news {
     uint64_t missing;       /* packets that have not come and cannot be repaired so far; falls when they do or can */
+    uint64_t late;          /* packets that came after their time */
     int64_t last_packet_ns; /* when the last source packet came */
     int64_t stall_end_ns;   /* the last stall of a media thread of ours, 0: none */
     int64_t stall_ns;       /* and how long it was */
@@ -60,9 +70,15 @@ struct ledger {
     int64_t bucket_end_ns;
     uint64_t missing;                     /* for good; only grows */
     double network_frames;                /* what missing packets still explain */
+    uint64_t late;                        /* packets, seen so far */
+    double late_frames;                   /* how much of what is missing came late */
+    int64_t late_ns;                      /* when the last one did */
     int64_t missing_ns;                   /* when the last one was found missing for good */
     int64_t pause_begin_ns, pause_end_ns; /* no packets; end 0 while it lasts; begin 0: none */
     uint64_t pause_frames, pause_stalls;  /* holes in it, not yet judged */
+    int64_t pause_hole_ns;                /* the first of them */
+    int64_t restart_ns;                   /* the sender has begun anew; 0: it has not */
+    enum glitch_kind restart;
     int64_t stall_begin_ns, stall_end_ns; /* of ours, the last one that mattered */
 };
 
@@ -74,5 +90,8 @@ void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64
 bool ledger_sound(struct ledger *ledger, const float *frames, size_t n, size_t n_channels, bool due, int64_t now_ns);
 /* The sender is considered gone: what is open was its doing, and packets are no longer expected. */
 void ledger_sender_gone(struct ledger *ledger);
+/* The sender's packets have nothing to do with those before, and it may be heard only after a hole. GLITCH_SENDER_STOPPED: it
+ * is another sender. GLITCH_CLOCK_JUMP: the same, elsewhere. */
+void ledger_sender_restarted(struct ledger *ledger, enum glitch_kind why, int64_t now_ns);
 /* Frames that were never asked for, because this machine stood still. */
-void ledger_skipped(struct ledger *ledger, uint64_t frames);
+void ledger_skipped(struct ledger *ledger, uint64_t frames, int64_t now_ns);

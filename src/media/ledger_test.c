@@ -6,7 +6,11 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/ring.h"
 #include "media/ledger.h"
 
 /* The ledger alone, fed by hand: 48 kHz mono, 5 ms ticks, 100 ms target, 5 ms packets. */
@@ -14,6 +18,7 @@
 constexpr size_t TICK = 240;
 
 struct scene {
+    struct ring glitches;
     struct ledger ledger;
     struct ledger_news news;
     int64_t now_ns;
@@ -25,6 +30,31 @@ static struct scene scene_new(void) {
                                                        .target_latency_ns = 100 * NS_PER_MS,
                                                        .packet_length_ns = 5 * NS_PER_MS});
     return scene;
+}
+
+/* The same with a place for its glitches. */
+static struct scene *scene_with_glitches(void) {
+    struct scene *s = alloc_aligned(struct scene);
+    assert_non_null(s);
+    *s = scene_new();
+    assert_true(ring_init(&s->glitches, sizeof(struct glitch), 8));
+    s->ledger.config.glitches = &s->glitches;
+    return s;
+}
+
+static void scene_free(struct scene *s) {
+    struct glitch more;
+    assert_int_equal(ring_read(&s->glitches, &more, 1), 0);
+    ring_finish(&s->glitches);
+    free(s);
+}
+
+static void next_is(struct scene *s, enum glitch_kind kind, uint32_t frames, int64_t at_ns) {
+    struct glitch glitch = {};
+    assert_int_equal(ring_read(&s->glitches, &glitch, 1), 1);
+    assert_int_equal(glitch.kind, kind);
+    assert_int_equal(glitch.frames, frames);
+    assert_int_equal(glitch.at_ns, at_ns);
 }
 
 /* Some ticks, with sound or without, with packets coming in or not. */
@@ -130,7 +160,7 @@ static void stall_of_ours_is_ours(void **) {
     pass(&s, 10, false, true);
     pass(&s, 200, true, true);
     lost_is(&s, 0, 10 * TICK, 0);
-    ledger_skipped(&s.ledger, 1000);
+    ledger_skipped(&s.ledger, 1000, s.now_ns);
     lost_is(&s, 0, 10 * TICK + 1000, 0);
 }
 
@@ -145,6 +175,113 @@ static void short_zeros_belong_to_the_sound(void **) {
     assert_true(ledger_sound(&s.ledger, frames, TICK, 1, true, s.now_ns));
     pass(&s, 200, true, true);
     lost_is(&s, 0, 0, 0);
+}
+
+/* ---- glitches: what each is called, how long it was and when ---- */
+
+static void packets_that_never_come(void **) {
+    struct scene *s = scene_with_glitches();
+    pass(s, 200, true, true);
+    s->news.missing = 1;
+    pass(s, 20, true, true);
+    int64_t at_ns = s->now_ns + 5 * NS_PER_MS;
+    pass(s, 1, false, true);
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_NETWORK_LOSS, TICK, at_ns);
+    scene_free(s);
+}
+
+static void packets_that_come_late(void **) {
+    struct scene *s = scene_with_glitches();
+    pass(s, 200, true, true);
+    s->news.missing = 3;
+    pass(s, 20, true, true);
+    s->news.late = 1; /* two never come */
+    int64_t at_ns = s->now_ns + 5 * NS_PER_MS;
+    pass(s, 1, false, true);
+    pass(s, 20, true, true);
+    pass(s, 2, false, true);
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_LATE, TICK, at_ns);
+    next_is(s, GLITCH_NETWORK_LOSS, 2 * TICK, at_ns + 21 * 5 * NS_PER_MS); /* two that touch are one */
+    lost_is(s, 3 * TICK, 0, 0);
+    /* what came late then says nothing of what does not come now */
+    s->news.late = 2;
+    pass(s, 200, true, true);
+    s->news.missing = 4;
+    s->news.late = 2;
+    pass(s, 20, true, true);
+    pass(s, 1, false, true);
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_NETWORK_LOSS, TICK, s->now_ns - 200 * 5 * NS_PER_MS);
+    scene_free(s);
+}
+
+static void a_stall(void **) {
+    struct scene *s = scene_with_glitches();
+    pass(s, 200, true, true);
+    s->news.stall_end_ns = s->now_ns;
+    s->news.stall_ns = 150 * NS_PER_MS;
+    int64_t at_ns = s->now_ns + 5 * NS_PER_MS;
+    pass(s, 1, false, true);
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_STALL, TICK, at_ns);
+    ledger_skipped(&s->ledger, 1000, s->now_ns);
+    next_is(s, GLITCH_STALL, 1000, s->now_ns);
+    scene_free(s);
+}
+
+static void a_sender_that_stops(void **) {
+    struct scene *s = scene_with_glitches();
+    pass(s, 200, true, true);
+    pass(s, 20, true, false);
+    int64_t at_ns = s->now_ns + 5 * NS_PER_MS;
+    pass(s, 20, false, false);
+    pass(s, 10, false, true);
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_SENDER_STOPPED, 30 * TICK, at_ns);
+    /* … or is another one, at once */
+    ledger_sender_restarted(&s->ledger, GLITCH_SENDER_STOPPED, s->now_ns);
+    pass(s, 1, false, true);
+    at_ns = s->now_ns;
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_SENDER_STOPPED, TICK, at_ns);
+    scene_free(s);
+}
+
+static void a_clock_that_jumps(void **) {
+    struct scene *s = scene_with_glitches();
+    pass(s, 200, true, true);
+    ledger_sender_restarted(&s->ledger, GLITCH_CLOCK_JUMP, s->now_ns);
+    pass(s, 1, false, true);
+    int64_t at_ns = s->now_ns;
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_CLOCK_JUMP, TICK, at_ns);
+    lost_is(s, 0, 0, TICK);
+    pass(s, 1, false, true); /* long after it: silence in the sound */
+    pass(s, 200, true, true);
+    /* where packets were lost in between, the network explains its part */
+    ledger_sender_restarted(&s->ledger, GLITCH_CLOCK_JUMP, s->now_ns);
+    s->news.missing = 1;
+    pass(s, 25, true, true);
+    at_ns = s->now_ns + 5 * NS_PER_MS;
+    pass(s, 1, false, true);
+    pass(s, 3, true, true);
+    pass(s, 1, false, true);
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_NETWORK_LOSS, TICK, at_ns);
+    next_is(s, GLITCH_CLOCK_JUMP, TICK, at_ns + 4 * 5 * NS_PER_MS);
+    scene_free(s);
+}
+
+static void more_than_fit_are_left_out(void **) {
+    struct scene *s = scene_with_glitches();
+    for (uint32_t i = 0; i < 20; i++)
+        ledger_skipped(&s->ledger, 100 + i, i);
+    for (uint32_t i = 0; i < 8; i++)
+        next_is(s, GLITCH_STALL, 100 + i, i);
+    lost_is(s, 0, 20 * 100 + 190, 0);
+    scene_free(s);
 }
 
 /* Holes of every length at every place, across ticks: the quick look and the slow one must find the same. */
@@ -193,6 +330,12 @@ int main(void) {
         cmocka_unit_test(short_zeros_belong_to_the_sound),
         cmocka_unit_test(holes_are_found_wherever_they_are),
         cmocka_unit_test(nothing_is_due_before_the_session_plays),
+        cmocka_unit_test(packets_that_never_come),
+        cmocka_unit_test(packets_that_come_late),
+        cmocka_unit_test(a_stall),
+        cmocka_unit_test(a_sender_that_stops),
+        cmocka_unit_test(a_clock_that_jumps),
+        cmocka_unit_test(more_than_fit_are_left_out),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

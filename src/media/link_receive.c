@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "transport/rtp.h"
 
@@ -27,6 +28,8 @@ static enum err allocate(struct link_receive *link, const struct link_receive_co
     link->fading = calloc(config->n_max * config->settings.wire_channels, sizeof *link->fading);
     link->frames = calloc(config->n_max * config->node_channels, sizeof *link->frames);
     link->adapts = config->latency_min_ns < config->latency_max_ns;
+    if (!ring_init(&link->glitches, sizeof(struct glitch), LINK_GLITCHES_MAX))
+        return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     if (link->adapts && !crossfade_init(&link->crossfade, config->n_max, &config->settings))
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     if (!link->gate || !link->held || !link->decoded || !link->fading || !link->frames)
@@ -50,7 +53,7 @@ static void init_adapting(struct link_receive *link, const struct link_receive_c
 
 enum err link_receive_create(const struct link_receive_config *config, void *owner, struct link_receive **ret,
                              struct err_info *reterr) {
-    struct link_receive *link = calloc(1, sizeof *link);
+    struct link_receive *link = alloc_aligned(struct link_receive);
     if (!link)
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     struct remap_config remap = {
@@ -82,6 +85,7 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
                                    .rate_hz = config->node_rate_hz,
                                    .target_latency_ns = config->settings.target_latency_ns,
                                    .packet_length_ns = config->settings.packet_length_ns,
+                                   .glitches = &link->glitches,
                                });
     init_adapting(link, config);
     *ret = link;
@@ -99,6 +103,7 @@ void link_receive_destroy(struct link_receive *link) {
         link->path->ops->close(link->path);
     crossfade_finish(&link->crossfade);
     gate_destroy(link->gate);
+    ring_finish(&link->glitches);
     free(link->held);
     free(link->decoded);
     free(link->fading);
@@ -148,7 +153,14 @@ static void call_off_change(struct link_receive *link, const struct tick *tick) 
     link->latency_asked = false;
 }
 
+/* The gate lets the same sender begin anew only when its numbers have jumped. */
+static void note_restart(struct link_receive *link, const struct tick *tick, uint64_t sessions_before) {
+    bool is_other = atomic_load_explicit(&gate_counters(link->gate)->sessions, memory_order_relaxed) != sessions_before;
+    ledger_sender_restarted(&link->ledger, is_other ? GLITCH_SENDER_STOPPED : GLITCH_CLOCK_JUMP, tick->now_ns);
+}
+
 static void take_packet(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
+    uint64_t sessions = atomic_load_explicit(&gate_counters(link->gate)->sessions, memory_order_relaxed);
     switch (gate_check(link->gate, packet, tick->now_ns)) {
     case GATE_DROP:
         return;
@@ -158,6 +170,7 @@ static void take_packet(struct link_receive *link, const struct tick *tick, cons
         arrivals_new_session(&link->arrivals);
         adapt_new_session(&link->adapt);
         call_off_change(link, tick);
+        note_restart(link, tick, sessions);
         if (link->fed && !link->awaiting_decoder) {
             link->awaiting_decoder = true;
             link->told_new_session = false;
@@ -330,6 +343,7 @@ static void mix_second_decoder(struct link_receive *link, const struct tick *tic
 static void tell_ledger(struct link_receive *link, const struct tick *tick) {
     struct ledger_news news = {
         .missing = gate_missing(link->gate),
+        .late = atomic_load_explicit(&gate_counters(link->gate)->late, memory_order_relaxed),
         .last_packet_ns = gate_last_packet_ns(link->gate),
         .stall_end_ns = atomic_load_explicit(&tick->stalls->end_ns, memory_order_relaxed),
         .stall_ns = atomic_load_explicit(&tick->stalls->length_ns, memory_order_relaxed),
@@ -459,7 +473,7 @@ void link_receive_leave(struct link_receive *link, const struct tick *tick) {
     link->leaving_ns = tick->now_ns;
 }
 
-void link_receive_skip(struct link_receive *link, uint64_t frames) {
+void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t now_ns) {
     if (atomic_load_explicit(&link->playing, memory_order_relaxed))
-        ledger_skipped(&link->ledger, frames);
+        ledger_skipped(&link->ledger, frames, now_ns);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "base/ring.h"
 #include "media/arrivals.h"
 #include "media/crossfade.h"
 #include "media/gain.h"
@@ -26,7 +27,8 @@
  * Threads: as said; counters, meter and gain are shared with the core.
  * Ownership: path, gate and decoder are owned, once created.
  */
-constexpr size_t LINK_HELD_MAX = 64; /* packets: at 48 kHz stereo with FEC, a fifth of a second */
+constexpr size_t LINK_GLITCHES_MAX = 128; /* between two looks of the core */
+constexpr size_t LINK_HELD_MAX = 64;      /* packets: at 48 kHz stereo with FEC, a fifth of a second */
 
 struct link_receive {
     struct list_link in_node; /* struct node::links */
@@ -38,6 +40,7 @@ struct link_receive {
     struct gain gain;
     struct meter meter;
     struct ledger ledger;
+    struct ring glitches; /* struct glitch; read by the core */
     struct latency_receive latency;
     int64_t target_latency_ns, silent_after_ns;
     char member[ENGINE_MEMBER_MAX + 1];
@@ -112,4 +115,4 @@ void link_receive_swap_decoder(struct link_receive *link, const struct tick *tic
  * decoders goes back to the core: the old one when the new one is heard, or the new one. */
 void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
 /* Time that nobody will ever ask sound for. */
-void link_receive_skip(struct link_receive *link, uint64_t frames);
+void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t now_ns);

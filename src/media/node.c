@@ -184,7 +184,8 @@ void node_skip(struct node *node, int64_t skipped_ns) {
                           atomic_load_explicit(&node->started_wall_ns, memory_order_relaxed) + skipped_ns,
                           memory_order_relaxed);
     struct link_receive *link;
-    list_for_each(link, &node->receives, in_node) link_receive_skip(link, (uint64_t)frames_in(skipped_ns, rate_hz));
+    list_for_each(link, &node->receives, in_node)
+        link_receive_skip(link, (uint64_t)frames_in(skipped_ns, rate_hz), clock_now_ns(node->clock));
 }
 
 /* ---- links that leave ---- */
