@@ -13,8 +13,10 @@
 #include "base/clock.h"
 #include "base/loop_sim.h"
 #include "media/engine.h"
+#include "media/link_receive.h"
 #include "support/fake_audio.h"
 #include "support/lossy_path.h"
+#include <stdio.h>
 
 /*
  * The whole sound path with the real codec, on virtual time: engines are stepped, nothing sleeps, losses are seeded.
@@ -276,6 +278,21 @@ static void assert_blame(struct engine_link_status status, const char *who) {
     assert_true(status.stalls > 0);
 }
 
+/* Its glitches are of these kinds, and are all that was lost. */
+static void assert_glitches(struct engine *engine, uint32_t link, uint64_t lost_frames, unsigned kinds) {
+    struct glitch glitches[LINK_GLITCHES_MAX];
+    uint64_t n_frames = 0;
+    size_t n = engine_take_glitches(engine, link, glitches, LINK_GLITCHES_MAX);
+    assert_in_range(n, 1, LINK_GLITCHES_MAX - 1);
+    for (size_t i = 0; i < n; i++) {
+        n_frames += glitches[i].frames;
+        assert_true(kinds & 1u << glitches[i].kind);
+        assert_true(glitches[i].at_ns > 0);
+    }
+    assert_int_equal(n_frames, lost_frames);
+    assert_int_equal(engine_take_glitches(engine, link, glitches, 1), 0);
+}
+
 static void heavy_loss_is_blamed_on_the_network(void **state) {
     struct rig *rig = *state;
     struct stream *s = new_stream(rig, rig->engine, fake_steady, 100, 0.4);
@@ -302,6 +319,7 @@ static void blackout_is_blamed_on_the_network(void **state) {
     struct engine_link_status status = status_of(rig->engine, s->receive);
     assert_blame(status, "network");
     assert_int_equal(status.lost_frames, zeros);
+    assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_NETWORK_LOSS);
     assert_in_range(zeros, 150 * MS, 400 * MS);
     assert_int_equal(rig->n_silent, 0);
 }
@@ -359,10 +377,39 @@ static void stopped_sender_is_blamed_and_falls_silent(void **state) {
     assert_false(status.playing);
     assert_blame(status, "sender");
     assert_in_range(status.lost_frames, 700 * MS, 1000 * MS);
+    assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_SENDER_STOPPED);
 }
 
-/* A sender of another peer, whose machine stands still for a moment: it loses no packets, it just does not send. */
-static void pausing_sender_is_blamed(void **state) {
+static void a_jump_of_the_senders_clock_is_told(void **state) {
+    struct rig *rig = *state;
+    struct stream *s = new_stream(rig, rig->engine, fake_steady, 100, 0);
+    run(rig, 2000);
+    s->lossy->time_shift = 3600 * 48'000;
+    run(rig, 3000);
+    struct engine_link_status status = status_of(rig->engine, s->receive);
+    assert_true(status.playing);
+    assert_in_range(status.lost_frames, 50 * MS, 200 * MS);
+    assert_in_range(status.lost_network, 0, 5 * MS); /* the packet that came first, and was not believed */
+    assert_int_equal(status.lost_machine, 0);
+    assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_CLOCK_JUMP | 1u << GLITCH_NETWORK_LOSS);
+}
+
+/* Held up on the way for longer than the target latency. */
+static void packets_that_come_late_are_told_from_lost_ones(void **state) {
+    struct rig *rig = *state;
+    struct stream *s = new_stream(rig, rig->engine, fake_steady, 100, 0);
+    run(rig, 2000);
+    s->lossy->held_until_ns = rig->sim.clock.now_ns + 180 * NS_PER_MS;
+    run(rig, 3000);
+    struct engine_link_status status = status_of(rig->engine, s->receive);
+    assert_blame(status, "network");
+    assert_int_equal(status.lost, 0);
+    assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_LATE);
+}
+
+/* A sender of another peer, whose machine stands still for a moment, makes up for it, as a network does that held its packets
+ * up: nobody can tell the two from here. */
+static void sender_that_makes_up_for_a_pause_was_late(void **state) {
     struct rig *rig = *state;
     struct engine *other = new_engine(rig);
     struct stream *s = new_stream(rig, other, fake_steady, 100, 0);
@@ -372,7 +419,9 @@ static void pausing_sender_is_blamed(void **state) {
     run(rig, 190);
     rig->other = other;
     run(rig, 3000);
-    assert_blame(status_of(rig->engine, s->receive), "sender");
+    struct engine_link_status status = status_of(rig->engine, s->receive);
+    assert_blame(status, "network");
+    assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_LATE);
 }
 
 static void stall_of_this_machine_is_caught_up(void **state) {
@@ -424,6 +473,7 @@ static void time_that_is_skipped_is_blamed_on_the_machine(void **state) {
     struct engine_link_status status = status_of(rig->engine, s->receive);
     assert_blame(status, "machine");
     assert_true(status.lost_machine >= 2000 * MS);
+    assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_STALL);
 }
 
 static void digital_silence_is_no_loss(void **state) {
@@ -614,7 +664,9 @@ int main(void) {
         TEST(long_blackout_is_over_when_packets_are_back),
         TEST(long_sleep_of_the_receiver_is_not_kept_in_the_queue),
         TEST(stopped_sender_is_blamed_and_falls_silent),
-        TEST(pausing_sender_is_blamed),
+        TEST(a_jump_of_the_senders_clock_is_told),
+        TEST(packets_that_come_late_are_told_from_lost_ones),
+        TEST(sender_that_makes_up_for_a_pause_was_late),
         TEST(stall_of_this_machine_is_caught_up),
         TEST(stall_of_the_receiver_loses_nothing),
         TEST(time_that_is_skipped_is_blamed_on_the_machine),

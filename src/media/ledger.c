@@ -61,24 +61,35 @@ static int64_t pause_ns(const struct ledger *ledger) {
     return half > shortest ? half : shortest;
 }
 
-static void judge_pause(struct ledger *ledger) {
+/* Has most of what was not heard been sent all the same? */
+static bool was_held_up(const struct ledger *ledger, int64_t now_ns) {
+    int64_t sent_ns = (int64_t)(ledger->packets - ledger->pause_packets) * ledger->config.packet_length_ns;
+    int64_t hole_ns = (int64_t)ledger->pause_frames * NS_PER_S / ledger->config.rate_hz;
+    return now_ns - ledger->pause_begin_ns - sent_ns < hole_ns / 2;
+}
+
+static void judge_pause(struct ledger *ledger, int64_t now_ns) {
     bool packets_missing = ledger->missing_ns && ledger->missing_ns >= ledger->pause_begin_ns;
-    blame(ledger, packets_missing ? GLITCH_NETWORK_LOSS : GLITCH_SENDER_STOPPED, ledger->pause_frames,
-          ledger->pause_stalls, ledger->pause_hole_ns);
+    enum glitch_kind why = packets_missing               ? GLITCH_NETWORK_LOSS
+                           : was_held_up(ledger, now_ns) ? GLITCH_LATE
+                                                         : GLITCH_SENDER_STOPPED;
+    blame(ledger, why, ledger->pause_frames, ledger->pause_stalls, ledger->pause_hole_ns);
     ledger->pause_frames = ledger->pause_stalls = 0;
     ledger->pause_begin_ns = ledger->pause_end_ns = 0;
 }
 
 static void watch_pause(struct ledger *ledger, int64_t last_packet_ns, int64_t now_ns) {
     bool paused = last_packet_ns && now_ns - last_packet_ns >= pause_ns(ledger);
-    if (paused && !ledger->pause_begin_ns)
+    if (paused && !ledger->pause_begin_ns) {
         ledger->pause_begin_ns = last_packet_ns;
+        ledger->pause_packets = ledger->packets;
+    }
     if (paused) {
         ledger->pause_end_ns = 0; /* pauses that follow each other closely are one */
     } else if (ledger->pause_begin_ns && !ledger->pause_end_ns) {
         ledger->pause_end_ns = now_ns;
     } else if (ledger->pause_end_ns && now_ns > ledger->pause_end_ns + echo_ns(ledger) + wait_ns(ledger)) {
-        judge_pause(ledger);
+        judge_pause(ledger, now_ns);
     }
 }
 
@@ -133,6 +144,7 @@ static void watch_late_packets(struct ledger *ledger, uint64_t late, int64_t now
 void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64_t now_ns) {
     watch_packets(ledger, news->missing, now_ns);
     watch_late_packets(ledger, news->late, now_ns);
+    ledger->packets = news->packets;
     watch_pause(ledger, news->last_packet_ns, now_ns);
     if (news->stall_end_ns > ledger->stall_end_ns && news->stall_ns >= ledger->config.target_latency_ns / 2) {
         ledger->stall_begin_ns = news->stall_end_ns - news->stall_ns;

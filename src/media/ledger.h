@@ -15,7 +15,8 @@ struct ring;
  * for a millisecond are a *suspicion* only; it becomes a loss when there was trouble near it:
  *   machine  some media thread of ours came late by half the target latency or more, or skipped time
  *   network  the gate says that packets never came, and were not repaired
- *   sender   no packets at all for a while, and none turned out to be missing afterwards
+ *   sender   no packets at all for a while, and none turned out to be missing afterwards, nor did they come in a bundle: then
+ *            the network has held them up
  * Suspicions wait for a moment before they are judged, because the gate needs time to know whether a packet is lost;
  * holes in a pause of the sender wait until the pause is over. Silence without trouble is no loss. What plainly missing
  * packets can explain is limited to their length.
@@ -44,6 +45,7 @@ enum ledger_blame { LEDGER_NETWORK, LEDGER_MACHINE, LEDGER_SENDER };
 struct ledger_news {
     uint64_t missing;       /* packets that have not come and cannot be repaired so far; falls when they do or can */
     uint64_t late;          /* packets that came after their time */
+    uint64_t packets;       /* source packets that came */
     int64_t last_packet_ns; /* when the last source packet came */
     int64_t stall_end_ns;   /* the last stall of a media thread of ours, 0: none */
     int64_t stall_ns;       /* and how long it was */
@@ -77,6 +79,7 @@ struct ledger {
     int64_t pause_begin_ns, pause_end_ns; /* no packets; end 0 while it lasts; begin 0: none */
     uint64_t pause_frames, pause_stalls;  /* holes in it, not yet judged */
     int64_t pause_hole_ns;                /* the first of them */
+    uint64_t pause_packets, packets;      /* that had come when it began, and now */
     int64_t restart_ns;                   /* the sender has begun anew; 0: it has not */
     enum glitch_kind restart;
     int64_t stall_begin_ns, stall_end_ns; /* of ours, the last one that mattered */

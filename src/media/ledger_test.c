@@ -64,8 +64,10 @@ static void pass(struct scene *scene, int n_ticks, bool sound, bool packets) {
         frames[i] = sound ? 0.1f : 0;
     for (; n_ticks > 0; n_ticks--) {
         scene->now_ns += 5 * NS_PER_MS;
-        if (packets)
+        if (packets) {
             scene->news.last_packet_ns = scene->now_ns;
+            scene->news.packets++;
+        }
         ledger_trouble(&scene->ledger, &scene->news, scene->now_ns);
         ledger_sound(&scene->ledger, frames, TICK, 1, true, scene->now_ns);
     }
@@ -249,6 +251,20 @@ static void a_sender_that_stops(void **) {
     scene_free(s);
 }
 
+/* As Wi-Fi does: nothing, and then all that was sent meanwhile. */
+static void packets_that_are_held_up(void **) {
+    struct scene *s = scene_with_glitches();
+    pass(s, 200, true, true);
+    pass(s, 20, true, false);
+    int64_t at_ns = s->now_ns + 5 * NS_PER_MS;
+    pass(s, 10, false, false);
+    s->news.packets += 30;
+    pass(s, 200, true, true);
+    next_is(s, GLITCH_LATE, 10 * TICK, at_ns);
+    lost_is(s, 10 * TICK, 0, 0);
+    scene_free(s);
+}
+
 static void a_clock_that_jumps(void **) {
     struct scene *s = scene_with_glitches();
     pass(s, 200, true, true);
@@ -334,6 +350,7 @@ int main(void) {
         cmocka_unit_test(packets_that_come_late),
         cmocka_unit_test(a_stall),
         cmocka_unit_test(a_sender_that_stops),
+        cmocka_unit_test(packets_that_are_held_up),
         cmocka_unit_test(a_clock_that_jumps),
         cmocka_unit_test(more_than_fit_are_left_out),
     };

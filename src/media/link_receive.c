@@ -344,6 +344,7 @@ static void tell_ledger(struct link_receive *link, const struct tick *tick) {
     struct ledger_news news = {
         .missing = gate_missing(link->gate),
         .late = atomic_load_explicit(&gate_counters(link->gate)->late, memory_order_relaxed),
+        .packets = atomic_load_explicit(&gate_counters(link->gate)->source_packets, memory_order_relaxed),
         .last_packet_ns = gate_last_packet_ns(link->gate),
         .stall_end_ns = atomic_load_explicit(&tick->stalls->end_ns, memory_order_relaxed),
         .stall_ns = atomic_load_explicit(&tick->stalls->length_ns, memory_order_relaxed),

@@ -26,6 +26,13 @@ static void lossy_send(struct path *path, const struct packet *packets, size_t n
         lossy->inner->ops->send(lossy->inner, packets, n);
 }
 
+static void shift_time(struct packet *packet, uint32_t by) {
+    uint8_t *p = packet->data + 4; /* RFC 3550 5.1 */
+    uint32_t timestamp = ((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]) + by;
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(timestamp >> (24 - 8 * i));
+}
+
 static void take_from_inner(struct lossy_path *lossy) {
     struct packet packet;
     while (lossy->inner->ops->receive(lossy->inner, &packet, 1) == 1) {
@@ -34,6 +41,8 @@ static void take_from_inner(struct lossy_path *lossy) {
             lossy->n_lost += packet.iface == MEDIA_SOURCE;
             continue;
         }
+        if (packet.iface == MEDIA_SOURCE)
+            shift_time(&packet, lossy->time_shift);
         int64_t due_ns = clock_now_ns(lossy->clock) + lossy->delay_ns + (int64_t)(late * (double)lossy->jitter_ns);
         if (due_ns < lossy->held_until_ns)
             due_ns = lossy->held_until_ns;
