@@ -272,6 +272,12 @@ void orchestrator_show_stream(const struct orchestrator *, const struct registry
     snprintf(ret->stream_uri, sizeof ret->stream_uri, "/streams/%s", stream->uid);
 }
 
+bool orchestrator_show_glitch(const struct orchestrator *, const char *, size_t i, struct stream_glitch *ret) {
+    *ret =
+        (struct stream_glitch){.cause = GLITCH_CAUSE_LATE, .pieces = 2 - (int64_t)i, .at = "2026-03-01T12:00:00.123Z"};
+    return i < 2;
+}
+
 void orchestrator_show_peer(const struct orchestrator *fake, struct peer *ret) {
     *ret = fake->self.info;
     ret->generation = fake->self.generation;

@@ -66,6 +66,16 @@ constexpr size_t NO_PRESENCE = SIZE_MAX;
      .scale = 1, \
      .label = "cause=\"" cause "\""}
 
+#define GLITCHES(m) \
+    {.name = "rocd_stream_glitches_total", \
+     .type = "counter", \
+     .help = "Pieces of sound that were lost, by cause.", \
+     .kind = FIGURE_INT64, \
+     .offset = STREAM(glitches.m), \
+     .presence_offset = STREAM(has_glitches), \
+     .scale = 1, \
+     .label = "cause=\"" #m "\""}
+
 /* Rows of the same name stand together. */
 static const struct family STREAM_FAMILIES[] = {
     COUNTER("rocd_stream_packets_sent_total", packets.sent, "Packets sent since the sound path was built."),
@@ -79,6 +89,12 @@ static const struct family STREAM_FAMILIES[] = {
     LOST_SAMPLES(lost_network, "network"),
     LOST_SAMPLES(lost_machine, "machine"),
     LOST_SAMPLES(lost_sender, "sender"),
+    GLITCHES(network_loss),
+    GLITCHES(late),
+    GLITCHES(stall),
+    GLITCHES(device_xrun),
+    GLITCHES(sender_stopped),
+    GLITCHES(clock_jump),
     LATENCY(end_to_end, "end_to_end"),
     LATENCY(target, "target"),
     LATENCY(network, "network"),

@@ -128,6 +128,19 @@ void api_get_stream(struct api_call *call) {
                           .status = 200, .schema = &stream_schema, .object = &stream, .generation = stream.generation});
 }
 
+void api_list_stream_glitches(struct api_call *call) {
+    orchestrator_refresh(call->orchestrator);
+    if (!find(call))
+        return;
+    struct buf buf = {};
+    buf_append(&buf, "[", 1);
+    struct stream_glitch glitch = {};
+    for (size_t i = 0; orchestrator_show_glitch(call->orchestrator, call->uid, i, &glitch); i++)
+        call_append_object(&buf, &stream_glitch_schema, &glitch);
+    buf_append(&buf, "]", 1);
+    lists_reply(call, &buf);
+}
+
 void api_put_stream(struct api_call *call) {
     const struct registry_stream *present = orchestrator_stream(call->orchestrator, call->uid);
     struct stream_spec spec;

@@ -401,6 +401,10 @@ static void serve(struct server *s, int fd) {
     } else if (!strncmp(text, "GET /version ", 13)) {
         answer(fd, "200 OK", "application/json",
                "{\"version\":\"9.9\",\"api\":\"1\",\"libroc\":\"0.4.0\",\"build\":\"b\"}");
+    } else if (!strncmp(text, "GET /streams/ssssss-ssssss-ssssss/glitches ", 43)) {
+        answer(fd, "200 OK", "application/json",
+               "[{\"at\":\"noon\",\"cause\":\"late\",\"lost_ms\":12.34,\"pieces\":3,\"message\":\"too\\u001b late\"},"
+               "{\"at\":\"morning\",\"cause\":\"device_xrun\",\"lost_ms\":null,\"pieces\":1,\"message\":\"dry\"}]");
     } else if (!strncmp(text, "POST /streams ", 14)) {
         answer(fd, "201 Created", "application/json", STREAM);
     } else if (!strncmp(text, "PATCH /streams/ssss", 19)) {
@@ -574,6 +578,10 @@ static void commands_talk_to_rocd(void **state) {
         {"latency ssss", CLI_OK, "end to end  100.0 ms, measured\n", nullptr, nullptr},
         {"latency Radio", CLI_OK, "network        1.5 ms  computed  one way\n", nullptr, nullptr},
         {"latency Radio --json", CLI_OK, "\"ms\": 1.54", nullptr, nullptr},
+        {"glitches Radio", CLI_OK, "noon     late         12.3 ms       3  too? late\n", nullptr, nullptr},
+        {"glitches ssss", CLI_OK, "morning  device_xrun        ?       1  dry\n", nullptr, nullptr},
+        {"glitches Radio --json", CLI_OK, "\"lost_ms\": 12.34", nullptr, nullptr},
+        {"glitches Television", CLI_FAILED, nullptr, "there is no stream 'Television'", nullptr},
         {"latency Television", CLI_FAILED, nullptr, "there is no stream 'Television'", nullptr},
         {"latency", CLI_USAGE, nullptr, "rocctl latency STREAM", nullptr},
         {"streams --json", CLI_OK, "\"stream_uid\": \"ssssss-ssssss-ssssss\"", nullptr, nullptr},

@@ -271,6 +271,6 @@ void ledger_sender_restarted(struct ledger *ledger, enum glitch_kind why, int64_
     ledger->restart_ns = now_ns;
 }
 
-void ledger_skipped(struct ledger *ledger, uint64_t frames, int64_t now_ns) {
-    blame(ledger, GLITCH_STALL, frames, 1, now_ns);
+void ledger_skipped(struct ledger *ledger, uint64_t frames, int64_t from_ns) {
+    blame(ledger, GLITCH_STALL, frames, 1, from_ns);
 }

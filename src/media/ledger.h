@@ -97,4 +97,4 @@ void ledger_sender_gone(struct ledger *ledger);
  * is another sender. GLITCH_CLOCK_JUMP: the same, elsewhere. */
 void ledger_sender_restarted(struct ledger *ledger, enum glitch_kind why, int64_t now_ns);
 /* Frames that were never asked for, because this machine stood still. */
-void ledger_skipped(struct ledger *ledger, uint64_t frames, int64_t now_ns);
+void ledger_skipped(struct ledger *ledger, uint64_t frames, int64_t from_ns);

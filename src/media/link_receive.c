@@ -474,7 +474,7 @@ void link_receive_leave(struct link_receive *link, const struct tick *tick) {
     link->leaving_ns = tick->now_ns;
 }
 
-void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t now_ns) {
+void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t from_ns) {
     if (atomic_load_explicit(&link->playing, memory_order_relaxed))
-        ledger_skipped(&link->ledger, frames, now_ns);
+        ledger_skipped(&link->ledger, frames, from_ns);
 }

@@ -115,4 +115,4 @@ void link_receive_swap_decoder(struct link_receive *link, const struct tick *tic
  * decoders goes back to the core: the old one when the new one is heard, or the new one. */
 void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
 /* Time that nobody will ever ask sound for. */
-void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t now_ns);
+void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t from_ns);

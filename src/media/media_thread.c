@@ -154,10 +154,11 @@ static int64_t skip_what_is_too_much(struct media_thread *thread, int64_t n_due)
     int64_t n_most = CATCH_UP_MAX_NS / thread->config.tick_ns;
     if (n_due <= n_most)
         return n_due;
-    int64_t n_skipped = n_due - n_most;
+    int64_t n_skipped = n_due - n_most, tick_ns = thread->config.tick_ns;
+    int64_t from_ns = thread->epoch_ns + (thread->n_ticks + 1) * tick_ns;
     thread->n_ticks += n_skipped;
     struct node *node;
-    list_for_each(node, &thread->nodes, in_thread) node_skip(node, n_skipped * thread->config.tick_ns);
+    list_for_each(node, &thread->nodes, in_thread) node_skip(node, from_ns, n_skipped * tick_ns);
     return n_most;
 }
 

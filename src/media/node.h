@@ -70,6 +70,6 @@ void node_tick(struct node *node, const struct tick *tick, struct poller *poller
 /* How rarely it has to be ticked now; 0: at every tick. A source that stands still and gives nothing has only its feedback to
  * look after; an eighth of the least target latency is how unevenly its sound may begin. */
 int64_t node_rest_ns(const struct node *node);
-/* Time that has passed and will not be caught up. */
-void node_skip(struct node *node, int64_t skipped_ns);
+/* Time that has passed from then on and will not be caught up. */
+void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns);
 void node_was_late(struct node *node, int64_t late_ns, bool whole_ticks);

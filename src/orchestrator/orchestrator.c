@@ -207,6 +207,15 @@ void orchestrator_show_stream(const struct orchestrator *o, const struct registr
     show_stream(&o->registry, stream_of(stream), ret);
 }
 
+bool orchestrator_show_glitch(const struct orchestrator *o, const char *stream_uid, size_t i,
+                              struct stream_glitch *ret) {
+    const struct run *run = map_get(&o->reconcile.runs_by_uid, stream_uid);
+    const struct glitch_entry *entry = run ? glitch_log_at(&run->glitches, i) : nullptr;
+    if (entry)
+        glitch_log_show(entry, ret);
+    return entry != nullptr;
+}
+
 void orchestrator_show_peer(const struct orchestrator *o, struct peer *ret) {
     show_peer(&o->registry, ret);
 }

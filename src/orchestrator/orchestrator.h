@@ -130,6 +130,9 @@ void orchestrator_show_endpoint(const struct orchestrator *orchestrator, const s
                                 struct endpoint *ret);
 void orchestrator_show_stream(const struct orchestrator *orchestrator, const struct registry_stream *stream,
                               struct stream *ret);
+/* The last pieces of its sound that were lost, the newest first. false: there are no more. */
+bool orchestrator_show_glitch(const struct orchestrator *orchestrator, const char *stream_uid, size_t i,
+                              struct stream_glitch *ret);
 void orchestrator_show_peer(const struct orchestrator *orchestrator, struct peer *ret);
 /* The driver at this position of the list, enabled ones only; false: past the end. */
 bool orchestrator_show_driver(const struct orchestrator *orchestrator, size_t index, struct driver *ret);

@@ -35,6 +35,7 @@ def test_version_is_that_of_the_contract(shared):
 def _reads(api, endpoint, stream):
     yield 'GET', '/streams', None, {}
     yield 'GET', stream, None, {}
+    yield 'GET', f'{stream}/glitches', None, {}
     for path in ('/peers', '/peers/self', '/peers/self/drivers', '/peers/self/endpoints', endpoint, '/state', '/version',
                  '/healthz', '/readyz', '/metrics', '/openapi', '/openapi/openapi.json', '/openapi/openapi.yaml'):
         yield 'GET', path, None, {}
@@ -82,7 +83,8 @@ def test_every_documented_status_is_reached(daemon):
         call(400, 'DELETE', gone + '?x=1')
         call(403, 'DELETE', gone, headers={'Origin': 'http://evil.example'})
         call(204, 'DELETE', gone)
-    for path in ('/peers/' + NOWHERE, f'/peers/{NOWHERE}/drivers', f'/peers/{NOWHERE}/endpoints'):
+    for path in ('/peers/' + NOWHERE, f'/peers/{NOWHERE}/drivers', f'/peers/{NOWHERE}/endpoints',
+                 f'/streams/{NOWHERE}/glitches'):
         call(404, 'GET', path)
     call(404, 'POST', f'/peers/{NOWHERE}/endpoints', tone)
     call(404, 'PATCH', '/peers/' + NOWHERE, {})

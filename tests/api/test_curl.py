@@ -79,6 +79,7 @@ def test_every_operation(daemon, way):
     curl('PATCH', stream['stream_uri'], {'display_name': 'Curled'})
     curl('PUT', stream['stream_uri'], spec, f'If-Match: "{curl("GET", stream["stream_uri"])["generation"]}"')
     assert [s['stream_uid'] for s in curl('GET', '/streams')] == [stream['stream_uid']]
+    assert curl('GET', f"{stream['stream_uri']}/glitches") == []
     assert curl.events(f'Last-Event-ID: {before}')['event'] in ('peer_updated', 'endpoint_added')
     assert 'rocd_' in curl('GET', '/metrics')
     assert '<html' in curl('GET', '/openapi') and curl('GET', '/openapi/openapi.json')['openapi'].startswith('3.1')

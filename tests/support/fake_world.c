@@ -296,6 +296,15 @@ bool engine_link_status(struct engine *engine, uint32_t link, struct engine_link
     return engine->world->links[link - 1].is_open;
 }
 
+size_t engine_take_glitches(struct engine *engine, uint32_t link, struct glitch *ret, size_t) {
+    struct fake_link *l = &engine->world->links[link - 1];
+    if (l->n_glitches == 0)
+        return 0;
+    *ret = l->glitches[0];
+    memmove(l->glitches, l->glitches + 1, --l->n_glitches * sizeof *l->glitches);
+    return 1;
+}
+
 enum err engine_set_delay(struct engine *engine, uint32_t node, int64_t delay_ns, struct err_info *) {
     assert_true(engine->world->nodes[node - 1].is_open);
     engine->world->nodes[node - 1].delay_ns = delay_ns;

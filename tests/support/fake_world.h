@@ -32,6 +32,8 @@ struct fake_link {
     struct engine_link_config config;
     struct path *path;
     struct engine_link_status status;
+    struct glitch glitches[4]; /* not yet taken */
+    size_t n_glitches;
     engine_link_done_fn done;
     void *arg;
 };

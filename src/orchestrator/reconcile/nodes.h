@@ -35,7 +35,9 @@ struct node {
     enum node_state state;
     bool is_stale, has_ended;
     bool was_up;
-    bool is_idle;                        /* gives nothing, because nobody plays into it */
+    bool is_idle;   /* gives nothing, because nobody plays into it */
+    bool has_xruns; /* so many have been seen: */
+    uint64_t xruns;
     int64_t still_ns;                    /* since when it moves nothing, though it is hardware; 0: it moves */
     struct list users;                   // struct node_use::link
     uint32_t id;                         /* engine's, once up */

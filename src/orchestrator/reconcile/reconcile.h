@@ -2,6 +2,7 @@
 #pragma once
 
 #include "media/engine.h"
+#include "orchestrator/reconcile/glitch_log.h"
 #include "orchestrator/reconcile/nodes.h"
 #include "orchestrator/reconcile/plan.h"
 #include "orchestrator/reconcile/remote_source.h"
@@ -20,6 +21,7 @@ struct media_port;
  *   reconcile.c      what happens: news from registry, engine and links, and the sweep
  *   run.c            one run: from what is known to what is desired and observed, failures and pauses
  *   apply.c          actions on links          apply_path.c  paths         nodes.c  endpoints in use    ports.c  local ports
+ *   glitch_log.c     the last pieces of sound that were lost
  *   status.c         from the engine's figures and the plan's word to the status of streams and endpoints
  *   remote_source.c  streams from other peers, at the owner           farewell.c  telling a source that it is done
  *   attachments.c    the other half, at the peer of the source: runs made for the streams of others
@@ -121,6 +123,7 @@ struct run {
     struct level level;
     struct run_sample samples[RUN_SAMPLES];
     size_t n_samples, next_sample;
+    struct glitch_log glitches;
 };
 
 void reconcile_init(struct reconcile *reconcile, const struct orchestrator_config *config, struct registry *registry);

@@ -568,6 +568,45 @@ static void test_a_microphone_that_stands_still_is_not_idle(void **state) {
     assert_string_equal(state_of(f), "degraded NoMedia");
 }
 
+/* Told with the wall time at which it was heard, whatever the clock of the engine says. */
+static void test_lost_sound_is_kept_with_its_cause(void **state) {
+    struct fixture *f = *state;
+    struct fake_world *w = &f->world;
+    make_stream(f, TONE);
+    struct fake_link *link = fake_world_link(w, true);
+    struct stream_glitch shown;
+    assert_false(orchestrator_show_glitch(w->orchestrator, f->stream, 0, &shown));
+    int64_t now_ns = w->sim.clock.now_ns;
+    link->glitches[0] = (struct glitch){now_ns - 1'000'000'000, GLITCH_NETWORK_LOSS, 480};
+    link->glitches[1] = (struct glitch){now_ns - 900'000'000, GLITCH_NETWORK_LOSS, 240};
+    link->glitches[2] = (struct glitch){now_ns - 100'000'000, GLITCH_CLOCK_JUMP, 4800};
+    link->n_glitches = 3;
+    fake_world_run_ms(w, 600);
+    char at[CLOCK_TEXT_SIZE];
+    clock_format(at, w->sim.clock.wall_offset_ns + now_ns - 100'000'000);
+    assert_true(orchestrator_show_glitch(w->orchestrator, f->stream, 0, &shown));
+    assert_int_equal(shown.cause, GLITCH_CAUSE_CLOCK_JUMP);
+    assert_string_equal(shown.at, at);
+    assert_true(shown.lost_ms == 100);
+    assert_true(orchestrator_show_glitch(w->orchestrator, f->stream, 1, &shown));
+    assert_true(shown.cause == GLITCH_CAUSE_NETWORK_LOSS && shown.pieces == 2 && shown.lost_ms == 15);
+    assert_false(orchestrator_show_glitch(w->orchestrator, f->stream, 2, &shown));
+    const struct stream_status *status = &orchestrator_stream(w->orchestrator, f->stream)->status;
+    assert_int_equal(status->has_glitches, PRESENCE_VALUE);
+    assert_int_equal(status->glitches.network_loss, 2);
+    /* xruns of the device, from what it had when it was opened on */
+    struct fake_node *node = &w->nodes[w->nodes[0].direction == AUDIO_OUTPUT ? 0 : 1];
+    node->status.has_xruns = true;
+    node->status.xruns = 7;
+    fake_world_run_ms(w, 600);
+    assert_int_equal(status->glitches.device_xrun, 0);
+    node->status.xruns = 10;
+    fake_world_run_ms(w, 1100);
+    assert_int_equal(status->glitches.device_xrun, 3);
+    assert_true(orchestrator_show_glitch(w->orchestrator, f->stream, 0, &shown));
+    assert_true(shown.cause == GLITCH_CAUSE_DEVICE_XRUN && shown.has_lost_ms == PRESENCE_NULL && shown.pieces == 3);
+}
+
 /* What goes to endpoints may share an encoder; what goes outside has a gain there, and a fade. */
 static void test_streams_to_endpoints_may_share_an_encoder(void **state) {
     struct fixture *f = *state;
@@ -744,6 +783,7 @@ int main(void) {
         TEST(test_silence_degrades_and_sound_heals),
         TEST(test_a_speaker_nobody_plays_into_is_idle),
         TEST(test_a_microphone_that_stands_still_is_not_idle),
+        TEST(test_lost_sound_is_kept_with_its_cause),
         TEST(test_streams_to_endpoints_may_share_an_encoder),
         TEST(test_xruns_are_those_of_devices),
         TEST(test_losses_degrade),

@@ -122,6 +122,7 @@ static void show_nothing(struct stream_status *status) {
     status->packets = (struct stream_packets){};
     status->has_latency_change = PRESENCE_ABSENT;
     status->samples = (struct stream_samples){};
+    status->has_glitches = PRESENCE_ABSENT;
     status->ledger = (struct stream_ledger){};
     status->n_level_dbfs = 0;
     status->uptime_s = 0;
@@ -215,6 +216,18 @@ static void show_stages(struct stream_latency *latency, const struct engine_link
     latency->queue = shown->fec_block.ms + shown->jitter_buffer.ms;
 }
 
+static void follow_glitches(struct run *run, struct stream_status *status) {
+    struct reconcile *r = run->reconcile;
+    const struct node *node = run->destination.node;
+    int64_t wall_ns = clock_wall_ns(r->loop->clock) - loop_now_ns(r->loop);
+    struct glitch glitch;
+    while (node && node->format.rate_hz && engine_take_glitches(r->engine, run->receiver.link, &glitch, 1) == 1)
+        glitch_log_add(&run->glitches, glitch.kind, wall_ns + glitch.at_ns,
+                       (int64_t)glitch.frames * NS_PER_S / node->format.rate_hz, 1);
+    status->has_glitches = PRESENCE_VALUE;
+    glitch_log_show_counts(&run->glitches, &status->glitches);
+}
+
 static bool poll(struct run *run, struct totals *ret) {
     struct reconcile *r = run->reconcile;
     struct stream_entry *entry = run_stream(run);
@@ -229,6 +242,8 @@ static bool poll(struct run *run, struct totals *ret) {
         return false;
     }
     const struct engine_link_status *main = has_receiver ? &receiver : &sender;
+    if (has_receiver)
+        follow_glitches(run, status);
     show_counts(status, has_sender ? &sender : nullptr, has_receiver ? &receiver : nullptr);
     show_ledger(run, status);
     set_known(&status->latency_ms.has_end_to_end, &status->latency_ms.end_to_end, main->end_to_end_ns);
@@ -304,6 +319,18 @@ static void follow_idle(struct node *node, const struct engine_node_status *now)
     list_for_each(use, &node->users, link) run_kick(use->run);
 }
 
+/* What that cost is not known. */
+static void follow_xruns(struct reconcile *r, struct node *node, const struct engine_node_status *now) {
+    uint64_t n_new = node->has_xruns && now->xruns > node->xruns ? now->xruns - node->xruns : 0;
+    node->has_xruns = now->has_xruns;
+    node->xruns = now->xruns;
+    struct node_use *use;
+    list_for_each(use, &node->users, link) {
+        if (n_new > 0)
+            glitch_log_add(&use->run->glitches, GLITCH_DEVICE_XRUN, clock_wall_ns(r->loop->clock), 0, n_new);
+    }
+}
+
 /* What is hardware moves sound as long as it is open, or it is broken, suspended, or its sound server is stuck; opened anew
  * it may move again. */
 constexpr int64_t STUCK_NS = 5 * NS_PER_S;
@@ -338,6 +365,7 @@ void status_poll_node(struct reconcile *r, struct node *node) {
     if (!entry || node->state != NODE_UP || !engine_node_status(r->engine, node->id, &now))
         return;
     follow_idle(node, &now);
+    follow_xruns(r, node, &now);
     follow_stuck(r, node, entry, &now);
     struct endpoint_status *status = &entry->object.status;
     status->frames = now.frames > 0 ? now.frames : 0;

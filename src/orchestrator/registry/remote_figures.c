@@ -32,6 +32,8 @@ static bool merge_stream(const struct stream *from, struct stream *to) {
     status->latency_ms = said->latency_ms;
     status->packets = said->packets;
     status->samples = said->samples;
+    status->has_glitches = said->has_glitches;
+    status->glitches = said->glitches;
     status->ledger = said->ledger;
     status->n_level_dbfs = said->n_level_dbfs;
     memcpy(status->level_dbfs, said->level_dbfs, sizeof status->level_dbfs);
@@ -48,6 +50,10 @@ static bool merge_endpoint(const struct endpoint *from, struct endpoint *to) {
     status->has_position_ms = said->has_position_ms;
     status->position_ms = said->position_ms;
     status->frames = said->frames;
+    status->has_xruns = said->has_xruns;
+    status->xruns = said->xruns;
+    status->has_encoders = said->has_encoders;
+    status->encoders = said->encoders;
     status->ledger = said->ledger;
     status->n_level_dbfs = said->n_level_dbfs;
     memcpy(status->level_dbfs, said->level_dbfs, sizeof status->level_dbfs);
