@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.daemon import Daemon
+from support.daemon import BUILD, Daemon
+from support.pipewire import PipeWire, missing
 
 # A shell has its background jobs ignore SIGINT, and programs that we start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -47,6 +48,17 @@ def daemons(request, workdir):
 @pytest.fixture
 def daemon(daemons):
     return daemons()
+
+
+@pytest.fixture
+def pipewire():
+    """A private PipeWire that runs, with a session manager, a loudspeaker and a microphone; skips where there is none to be had."""
+    if not (BUILD / 'src/audio/pipewire-driver').exists():
+        pytest.skip('built without PipeWire')
+    if lacks := missing():
+        pytest.skip(f'not installed: {lacks} (tools/install-deps test)')
+    with PipeWire() as made:
+        yield made.start()
 
 
 @pytest.fixture(scope='module')

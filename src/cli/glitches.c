@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "cli/resolve.h"
 #include "cli/site.h"
 #include "cli/text.h"
 
@@ -51,18 +50,7 @@ static enum cli_exit show(struct cli *cli, yyjson_val *stream) {
 }
 
 static enum cli_exit run(struct cli *cli, const char **args, int, const struct option_result *) {
-    struct site site = {};
-    struct err_info info;
-    yyjson_val *stream = nullptr;
-    enum cli_exit exit = site_load(cli, &site);
-    if (exit != CLI_OK)
-        return exit;
-    if (resolve_stream(site.streams, args[0], &stream, &info) == ERR_OK)
-        exit = show(cli, stream);
-    else
-        exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
-    site_finish(&site);
-    return exit;
+    return site_with_stream(cli, args[0], show);
 }
 
 const struct command COMMAND_GLITCHES = {

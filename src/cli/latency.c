@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/resolve.h"
 #include "cli/show.h"
 #include "cli/site.h"
 
@@ -60,10 +59,14 @@ static void print_stages(const struct cli *cli, yyjson_val *stages) {
     table_finish(&table);
 }
 
-static void print_latency(const struct cli *cli, yyjson_val *stream) {
+static enum cli_exit show(struct cli *cli, yyjson_val *stream) {
     yyjson_val *status = yyjson_obj_get(stream, "status");
     yyjson_val *latency = yyjson_obj_get(status, "latency_ms");
     const char *state = json_str(status, "state");
+    if (cli->json) {
+        cli_print_json(cli, latency);
+        return CLI_OK;
+    }
     struct buf name = {};
     text_append(&name, json_str(stream, "display_name"));
     fprintf(cli->out, "%s%s%s  %s%s%s\n", text_color(TEXT_BOLD, cli->color), name.data ? name.data : "",
@@ -78,23 +81,11 @@ static void print_latency(const struct cli *cli, yyjson_val *stream) {
         fputs("end to end  not known: no sound comes, or its sender tells neither pings nor times\n", cli->out);
     if (yyjson_is_obj(yyjson_obj_get(latency, "stages")))
         print_stages(cli, yyjson_obj_get(latency, "stages"));
+    return CLI_OK;
 }
 
 static enum cli_exit run(struct cli *cli, const char **args, int, const struct option_result *) {
-    struct site site = {};
-    struct err_info info;
-    yyjson_val *stream = nullptr;
-    enum cli_exit exit = site_load(cli, &site);
-    if (exit != CLI_OK)
-        return exit;
-    if (resolve_stream(site.streams, args[0], &stream, &info) != ERR_OK)
-        exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
-    else if (cli->json)
-        cli_print_json(cli, yyjson_obj_get(yyjson_obj_get(stream, "status"), "latency_ms"));
-    else
-        print_latency(cli, stream);
-    site_finish(&site);
-    return exit;
+    return site_with_stream(cli, args[0], show);
 }
 
 const struct command COMMAND_LATENCY = {

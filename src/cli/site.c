@@ -26,6 +26,22 @@ void site_finish(struct site *site) {
     *site = (struct site){};
 }
 
+enum cli_exit site_with_stream(struct cli *cli, const char *typed,
+                               enum cli_exit (*use)(struct cli *cli, yyjson_val *stream)) {
+    struct site site = {};
+    struct err_info info;
+    yyjson_val *stream = nullptr;
+    enum cli_exit exit = site_load(cli, &site);
+    if (exit != CLI_OK)
+        return exit;
+    if (resolve_stream(site.streams, typed, &stream, &info) == ERR_OK)
+        exit = use(cli, stream);
+    else
+        exit = cli_fail(cli, CLI_FAILED, "%s", info.message);
+    site_finish(&site);
+    return exit;
+}
+
 yyjson_val *site_self(yyjson_val *peers) {
     size_t i, n;
     yyjson_val *peer;

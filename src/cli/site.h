@@ -24,6 +24,10 @@ struct site {
 enum cli_exit site_load(struct cli *cli, struct site *ret);
 void site_finish(struct site *site);
 
+/* Loads the site and hands over the stream that is meant, or says why there is none. */
+enum cli_exit site_with_stream(struct cli *cli, const char *typed,
+                               enum cli_exit (*use)(struct cli *cli, yyjson_val *stream));
+
 /* Of GET /peers: the one that answers; nullptr: it does not tell. */
 yyjson_val *site_self(yyjson_val *peers);
 bool site_has_several(const struct site *site);

@@ -2,22 +2,8 @@
 """Devices come and go by the hundred: the API answers meanwhile, sound goes on, and at the end what is listed is what there is."""
 import threading
 
-import pytest
-
-from support.daemon import BUILD
-from support.pipewire import PipeWire, end, missing
+from support.pipewire import end
 from support.wait import wait_until
-
-pytestmark = [
-    pytest.mark.skipif(not (BUILD / 'src/audio/pipewire-driver').exists(), reason='built without PipeWire'),
-    pytest.mark.skipif(bool(missing()), reason=f'not installed: {missing()} (tools/install-deps test)'),
-]
-
-
-@pytest.fixture
-def pipewire():
-    with PipeWire() as made:
-        yield made.start()
 
 
 def names(api):

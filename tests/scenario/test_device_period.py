@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
 """How much sound a device moves at a time: as its streams need it, seen at a PipeWire whose cycle follows."""
 import numpy as np
-import pytest
-
-from support.pipewire import PipeWire, write_raw
+from support.pipewire import write_raw
 from support.wait import wait_until
 
 RATE_HZ = 48000
-
-
-@pytest.fixture
-def pipewire():
-    with PipeWire() as made:
-        yield made.start()
 
 
 def cycle(pipewire, name):

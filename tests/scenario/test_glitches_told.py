@@ -6,8 +6,6 @@ import time
 import pytest
 
 from support.client import stream_spec
-from support.daemon import BUILD
-from support.pipewire import PipeWire, missing
 from support.site import Site
 from support.wait import wait_until
 
@@ -19,12 +17,6 @@ def site(workdir):
     made = Site(workdir, ('a', 'b', 'c'))
     yield made
     made.close()
-
-
-@pytest.fixture
-def pipewire():
-    with PipeWire() as made:
-        yield made.start()
 
 
 def stand_still(daemon, seconds):
@@ -54,8 +46,6 @@ def test_a_third_peer_tells_what_was_lost(site):
         site.daemons['b'].process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.skipif(not (BUILD / 'src/audio/pipewire-driver').exists(), reason='built without PipeWire')
-@pytest.mark.skipif(bool(missing()), reason=f'not installed: {missing()} (tools/install-deps test)')
 def test_a_device_that_runs_dry_is_told(pipewire, daemons):
     desk = daemons('desk', env=pipewire.daemon_env())
     api = desk.api

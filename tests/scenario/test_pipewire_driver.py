@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from support import wav
-from support.daemon import BUILD
-from support.pipewire import Driver, PipeWire, end, missing, near, read_raw, write_raw
+from support.pipewire import Driver, end, near, read_raw, write_raw
 from support.wait import wait_until
-
-pytestmark = [
-    pytest.mark.skipif(not (BUILD / 'src/audio/pipewire-driver').exists(), reason='built without PipeWire'),
-    pytest.mark.skipif(bool(missing()), reason=f'not installed: {missing()} (tools/install-deps test)'),
-]
 
 UID = 'ab12cd-ef34gh-ij56kl'
 UID2 = 'mn12op-qr34st-uv56wx'
@@ -22,9 +16,8 @@ RATE = 48000
 
 
 @pytest.fixture
-def pw():
-    with PipeWire() as server:
-        yield server.start()
+def pw(pipewire):
+    return pipewire
 
 
 @pytest.fixture

@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 
 from support import roctools, wav
-from support.daemon import BUILD
 from support.net import roc_uris, udp_ports
-from support.pipewire import PipeWire, missing, read_raw, write_raw
+from support.pipewire import read_raw, write_raw
 from support.wait import wait_until
-
-pytestmark = [
-    pytest.mark.skipif(not (BUILD / 'src/audio/pipewire-driver').exists(), reason='built without PipeWire'),
-    pytest.mark.skipif(bool(missing()), reason=f'not installed: {missing()} (tools/install-deps test)'),
-]
 
 RATE_HZ = 48000
 WIRE_RATE_HZ = 44100
@@ -38,12 +32,10 @@ context.modules = [
 
 
 @pytest.fixture
-def pw():
-    with PipeWire() as server:
-        server.start()
-        # The longest cycle there is: who comes late on a busy machine leaves out a whole one.
-        server.run('pw-metadata', '-n', 'settings', '0', 'clock.force-quantum', '2048')
-        yield server
+def pw(pipewire):
+    # The longest cycle there is: who comes late on a busy machine leaves out a whole one.
+    pipewire.run('pw-metadata', '-n', 'settings', '0', 'clock.force-quantum', '2048')
+    return pipewire
 
 
 def load(pw, module, ports, fec, **args):

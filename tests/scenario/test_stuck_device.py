@@ -4,20 +4,7 @@ import signal
 
 import pytest
 
-from support.daemon import BUILD
-from support.pipewire import PipeWire, missing
 from support.wait import wait_until
-
-pytestmark = [
-    pytest.mark.skipif(not (BUILD / 'src/audio/pipewire-driver').exists(), reason='built without PipeWire'),
-    pytest.mark.skipif(bool(missing()), reason=f'not installed: {missing()} (tools/install-deps test)'),
-]
-
-
-@pytest.fixture
-def pipewire():
-    with PipeWire() as made:
-        yield made.start()
 
 
 def device(api, name):
