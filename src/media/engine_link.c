@@ -294,7 +294,7 @@ void engine_link_destroy_now(struct link_record *record) {
         free(record);
 }
 
-/* ---- another decoder, for a new sender or another latency ---- */
+/* ---- another decoder: for a new sender, another latency, or clocks that differ ---- */
 
 static void build_work(void *arg) {
     struct link_record *record = arg;
@@ -306,6 +306,7 @@ static void build_work(void *arg) {
     struct codec_frame_format format = {
         .rate_hz = node->stream->format.rate_hz,
         .n_channels = settings.wire_channels,
+        .sender_ppm = record->builds_latency ? record->offer_sender_ppm : record->sender_ppm,
     };
     record->result = codec->ops->open_decoder(codec, &settings, format, &record->built, &record->info);
 }
@@ -412,8 +413,10 @@ static void take_back(struct link_record *record, struct codec_decoder *decoder)
     if (decoder == offered)
         return;
     record->decoder = offered;
+    record->sender_ppm = record->offer_sender_ppm;
     record->latency_readings = (struct latency_median){}; /* those were of the other latency */
-    tell_latency(record);
+    if (record->offer.cause != ADAPT_STAY)
+        tell_latency(record);
 }
 
 /* ---- news ---- */
@@ -432,6 +435,7 @@ void engine_link_notice(struct engine *engine, const struct notice *notice) {
         build_what_is_wanted(record);
     } else if (notice->kind == NOTICE_LINK_LATENCY && live) {
         record->offer = record->receive->wanted;
+        record->offer_sender_ppm = record->receive->wanted_sender_ppm;
         record->latency_wanted = true;
         build_what_is_wanted(record);
     } else if (notice->kind == NOTICE_LINK_STARTED && live) {

@@ -67,7 +67,9 @@ struct link_record {
     struct codec_encoder *encoder;
     struct codec_decoder *decoder;
     struct codec_decoder *offered; /* of another latency: the media thread will let go of it, or of `decoder` */
-    struct adapt_decision offer;   /* that it was built for */
+    struct adapt_decision offer;   /* that it was built for; ADAPT_STAY: the clocks alone */
+    int32_t offer_sender_ppm;      /* likewise */
+    int32_t sender_ppm;            /* of `decoder` */
     int64_t end_to_end_ns;
     bool latency_is_measured; /* by pings; else it is an estimate, by the wall clocks of both ends */
     struct latency_known latency;

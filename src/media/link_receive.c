@@ -28,9 +28,10 @@ static enum err allocate(struct link_receive *link, const struct link_receive_co
     link->fading = calloc(config->n_max * config->settings.wire_channels, sizeof *link->fading);
     link->frames = calloc(config->n_max * config->node_channels, sizeof *link->frames);
     link->adapts = config->latency_min_ns < config->latency_max_ns;
+    link->follows_drift = config->settings.latency_profile == CODEC_LATENCY_RESPONSIVE;
     if (!ring_init(&link->glitches, sizeof(struct glitch), LINK_GLITCHES_MAX))
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
-    if (link->adapts && !crossfade_init(&link->crossfade, config->n_max, &config->settings))
+    if ((link->adapts || link->follows_drift) && !crossfade_init(&link->crossfade, config->n_max, &config->settings))
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     if (!link->gate || !link->held || !link->decoded || !link->fading || !link->frames)
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
@@ -41,6 +42,7 @@ static void init_adapting(struct link_receive *link, const struct link_receive_c
     const struct codec_settings *s = &config->settings;
     bool has_fec = s->fec != CODEC_FEC_NONE;
     arrivals_init(&link->arrivals, s->wire_rate_hz, has_fec);
+    drift_init(&link->drift, config->node_rate_hz, s->wire_rate_hz, s->packet_length_ns);
     adapt_init(&link->adapt, &(struct adapt_config){
                                  .start_ns = s->target_latency_ns,
                                  .min_ns = config->latency_min_ns,
@@ -140,9 +142,13 @@ static void hold(struct link_receive *link, const struct packet *packet) {
 
 static void measure_arrival(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
     struct rtp_source source;
-    if (link->adapts && packet->iface == MEDIA_SOURCE &&
-        rtp_parse_source(packet->data, packet->len, link->fec, &source))
+    if ((!link->adapts && !link->follows_drift) || packet->iface != MEDIA_SOURCE ||
+        !rtp_parse_source(packet->data, packet->len, link->fec, &source))
+        return;
+    if (link->adapts)
         arrivals_packet(&link->arrivals, source.seq, source.timestamp, tick->now_ns);
+    if (link->follows_drift)
+        drift_packet(&link->drift, source.timestamp, tick->now_ns);
 }
 
 /* The second decoder goes back unheard. */
@@ -168,6 +174,7 @@ static void take_packet(struct link_receive *link, const struct tick *tick, cons
         link->first_packet_ns = tick->now_ns;
         link->n_held = 0;
         arrivals_new_session(&link->arrivals);
+        drift_restart(&link->drift);
         adapt_new_session(&link->adapt);
         call_off_change(link, tick);
         note_restart(link, tick, sessions);
@@ -281,6 +288,16 @@ static int64_t take_portion_ns(struct link_receive *link, const struct tick *tic
     return link->portion_ns;
 }
 
+static void ask_for_second_decoder(struct link_receive *link, const struct tick *tick, struct adapt_decision wanted,
+                                   int32_t sender_ppm) {
+    if (link->latency_asked || link->awaiting_decoder || link->leaving || tick->now_ns < link->ask_again_ns)
+        return;
+    link->wanted = wanted;
+    link->wanted_sender_ppm = sender_ppm;
+    link->latency_asked = true;
+    notices_put(tick->notices, NOTICE_LINK_LATENCY, link->owner, nullptr);
+}
+
 /* Asks for another latency where the arrivals of the last window call for it. */
 static void adapt(struct link_receive *link, const struct tick *tick) {
     struct adapt_window window;
@@ -294,12 +311,21 @@ static void adapt(struct link_receive *link, const struct tick *tick) {
     window.hole_ns = (int64_t)hole_frames * NS_PER_S / link->ledger.config.rate_hz;
     window.portion_ns = take_portion_ns(link, tick);
     struct adapt_decision decision = adapt_decide(&link->adapt, &window);
-    if (decision.cause == ADAPT_STAY || link->latency_asked || link->awaiting_decoder || link->leaving ||
-        tick->now_ns < link->ask_again_ns)
+    if (decision.cause != ADAPT_STAY)
+        ask_for_second_decoder(link, tick, decision, link->sender_ppm);
+}
+
+/* Asks for a decoder that knows how the clocks differ, where the one in use does not. */
+static void follow_drift(struct link_receive *link, const struct tick *tick) {
+    int64_t ppm = 0;
+    if (!link->follows_drift)
         return;
-    link->wanted = decision;
-    link->latency_asked = true;
-    notices_put(tick->notices, NOTICE_LINK_LATENCY, link->owner, nullptr);
+    if (tick->n_behind > 0)
+        drift_restart(&link->drift); /* packets and frames of this time are made up for later */
+    else if (drift_tick(&link->drift, tick->now_ns, &ppm))
+        ask_for_second_decoder(link, tick,
+                               (struct adapt_decision){.cause = ADAPT_STAY, .target_ns = link->target_latency_ns},
+                               (int32_t)ppm);
 }
 
 void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder) {
@@ -311,7 +337,8 @@ void link_receive_offer_decoder(struct link_receive *link, const struct tick *ti
         return;
     }
     int64_t target_ns = link->wanted.target_ns;
-    crossfade_begin(&link->crossfade, decoder, target_ns, target_ns > link->target_latency_ns);
+    bool is_urgent = target_ns > link->target_latency_ns || link->wanted.cause == ADAPT_STAY;
+    crossfade_begin(&link->crossfade, decoder, target_ns, is_urgent);
 }
 
 static void take_second_decoder(struct link_receive *link, const struct tick *tick) {
@@ -321,6 +348,8 @@ static void take_second_decoder(struct link_receive *link, const struct tick *ti
     link->target_latency_ns = link->ledger.config.target_latency_ns = link->wanted.target_ns;
     gate_set_target_latency(link->gate, link->target_latency_ns);
     adapt_changed(&link->adapt, link->target_latency_ns);
+    link->sender_ppm = link->wanted_sender_ppm;
+    drift_corrected(&link->drift, link->sender_ppm);
 }
 
 static void mix_second_decoder(struct link_receive *link, const struct tick *tick, size_t n) {
@@ -413,6 +442,7 @@ void link_receive_tick(struct link_receive *link, const struct tick *tick) {
     follow_session(link, tick, false);
     note_portion(link);
     adapt(link, tick);
+    follow_drift(link, tick);
     latency_receive_ping(&link->latency, link->path, tick);
 }
 
@@ -451,6 +481,7 @@ const float *link_receive_pop(struct link_receive *link, const struct tick *tick
     if (n == 0 || has_failed(link) || !decode(link, tick, n))
         return nullptr;
     link->n_popped += n;
+    drift_played(&link->drift, n);
     bool due = atomic_load_explicit(&link->playing, memory_order_relaxed);
     bool any_sound = ledger_sound(&link->ledger, link->decoded, n, link->remap.n_from, due, tick->now_ns);
     follow_session(link, tick, any_sound);

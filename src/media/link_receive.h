@@ -5,6 +5,7 @@
 #include "base/ring.h"
 #include "media/arrivals.h"
 #include "media/crossfade.h"
+#include "media/drift.h"
 #include "media/gain.h"
 #include "media/latency.h"
 #include "media/ledger.h"
@@ -21,7 +22,8 @@
  * asked for a new decoder; packets wait in a small queue until it comes. What the old one still has to play is faded out.
  *
  * Where the latency adapts, arrivals are measured and a policy (adapt.h) is asked. What it wants is asked of the core, too:
- * a second decoder, which takes the place of the first by a crossfade.
+ * a second decoder, which takes the place of the first by a crossfade. So it is where libroc's tuning is the responsive one,
+ * and the clocks of both ends are found to differ (drift.h): then the second has the same latency.
  *
  * Life cycle: link_receive_create (worker) → tick, swap_decoder (media thread) → link_receive_destroy (worker).
  * Threads: as said; counters, meter and gain are shared with the core.
@@ -45,14 +47,17 @@ struct link_receive {
     int64_t target_latency_ns, silent_after_ns;
     char member[ENGINE_MEMBER_MAX + 1];
     /* What NOTICE_LINK_LATENCY is about; the media thread leaves it alone until that has been answered. */
-    struct adapt_decision wanted;
+    struct adapt_decision wanted; /* ADAPT_STAY: it is about the clocks alone */
+    int32_t wanted_sender_ppm;
     // media thread
-    bool adapts;
+    bool adapts, follows_drift;
+    int32_t sender_ppm; /* that the decoder was built for */
     enum codec_fec fec;
     bool latency_asked; /* and not answered yet */
     int64_t ask_again_ns;
     struct adapt adapt;
     struct arrivals arrivals;
+    struct drift drift;
     struct crossfade crossfade;
     uint64_t seen_lost, seen_late, seen_holes; /* of the counters, at the end of the last window */
     size_t n_popped, n_portion;                /* frames: in this tick; the least in one of this window, 0: none yet */

@@ -70,6 +70,9 @@ int64_t codec_resampler_ns(const struct codec_settings *settings, uint32_t frame
 struct codec_frame_format {
     uint32_t rate_hz;
     uint32_t n_channels;
+    /* Of a decoder: the clock of the sender is known to be so much faster than that of these frames. What it is beyond
+     * that is found out as ever. */
+    int32_t sender_ppm;
 };
 
 struct codec_query {

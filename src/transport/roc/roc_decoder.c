@@ -3,6 +3,7 @@
 
 #include <roc/receiver_decoder.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,11 @@ static struct roc_decoder *decoder_of(struct codec_decoder *base) {
 
 static bool has_failed(struct roc_decoder *decoder) {
     return atomic_load_explicit(&decoder->failed, memory_order_acquire);
+}
+
+/* Frames of a slower clock are, for libroc, fewer of them in a second: what it has to correct begins there. */
+static uint32_t rate_by_sender_hz(struct codec_frame_format format) {
+    return (uint32_t)llround((double)format.rate_hz / (1 + format.sender_ppm * 1e-6));
 }
 
 static enum err fail(struct roc_decoder *decoder) {
@@ -175,7 +181,7 @@ enum err roc_decoder_open(struct codec *codec, const struct codec_settings *sett
     /* libroc's default backend below 30 ms of latency is its built-in resampler, which is broken in 0.4 (wrong gain,
      * pops): it is always named here. */
     roc_receiver_config config = {
-        .frame_encoding = roc_media_encoding_of(frame_format.rate_hz, frame_format.n_channels),
+        .frame_encoding = roc_media_encoding_of(rate_by_sender_hz(frame_format), frame_format.n_channels),
         .clock_source = ROC_CLOCK_SOURCE_EXTERNAL,
         .latency_tuner_backend = ROC_LATENCY_TUNER_BACKEND_NIQ,
         .latency_tuner_profile = latency_table[settings->latency_profile],
