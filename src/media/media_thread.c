@@ -179,7 +179,7 @@ static void end_ticking(struct media_thread *thread) {
 
 /* How many ticks may pass until somebody needs one. */
 static int64_t ticks_of_rest(const struct media_thread *thread) {
-    int64_t n_rest = INT64_MAX;
+    int64_t n_rest = list_empty(&thread->nodes) ? 1 : INT64_MAX;
     const struct node *node;
     list_for_each(node, &thread->nodes, in_thread) {
         int64_t n = node_rest_ns(node) / thread->config.tick_ns;
@@ -229,7 +229,8 @@ void media_thread_run(struct media_thread *thread, int64_t now_ns) {
         .clock = thread->config.clock,
     };
     if (obey_all(thread, &tick) && thread->ticking && thread->n_rest > 1) {
-        thread->n_ticks = (now_ns - thread->epoch_ns) / thread->config.tick_ns - 1; /* the others were not needed */
+        int64_t n_before = (now_ns - thread->epoch_ns) / thread->config.tick_ns - 1; /* those were not needed */
+        thread->n_ticks = n_before > thread->n_ticks ? n_before : thread->n_ticks;
         take_pace(thread, 1);
     }
     if (!thread->ticking && !list_empty(&thread->nodes))
