@@ -258,7 +258,7 @@ static void ten_milliseconds_bear_clocks_that_differ(void **state) {
     struct stream *const all[] = {new_stream(rig, 128, 200, 128, -200, 10), new_stream(rig, 128, -300, 128, 300, 10)};
     run(rig, 30'000);
     size_t heap = heap_in_use();
-    run(rig, 20 * 60'000);
+    run(rig, drift_minutes * 60'000);
     assert_in_range(heap_in_use(), 0, heap + (1 << 20));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         show(i ? "-300 to +300 ppm" : "+200 to -200 ppm", all[i]);
