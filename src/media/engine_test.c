@@ -394,6 +394,21 @@ static void a_jump_of_the_senders_clock_is_told(void **state) {
     assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_CLOCK_JUMP | 1u << GLITCH_NETWORK_LOSS);
 }
 
+/* Far ahead, where no packets are missing: there was no time for them. */
+static void a_jump_of_the_senders_numbers_is_no_loss_of_the_network(void **state) {
+    struct rig *rig = *state;
+    struct stream *s = new_stream(rig, rig->engine, fake_steady, 100, 0);
+    run(rig, 2000);
+    s->lossy->seq_shift = 20'000;
+    run(rig, 3000);
+    struct engine_link_status status = status_of(rig->engine, s->receive);
+    assert_true(status.playing);
+    assert_in_range(status.lost, 0, 1); /* the packet that came first, and was not believed */
+    assert_in_range(status.lost_frames, 50 * MS, 200 * MS);
+    assert_in_range(status.lost_network, 0, 5 * MS);
+    assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_CLOCK_JUMP);
+}
+
 /* Held up on the way for longer than the target latency. */
 static void packets_that_come_late_are_told_from_lost_ones(void **state) {
     struct rig *rig = *state;
@@ -665,6 +680,7 @@ int main(void) {
         TEST(long_sleep_of_the_receiver_is_not_kept_in_the_queue),
         TEST(stopped_sender_is_blamed_and_falls_silent),
         TEST(a_jump_of_the_senders_clock_is_told),
+        TEST(a_jump_of_the_senders_numbers_is_no_loss_of_the_network),
         TEST(packets_that_come_late_are_told_from_lost_ones),
         TEST(sender_that_makes_up_for_a_pause_was_late),
         TEST(stall_of_this_machine_is_caught_up),

@@ -20,6 +20,7 @@ constexpr int32_t SEQ_JUMP_MAX = 100;
 constexpr int32_t BLOCK_JUMP_MAX = 24; /* below BLOCKS and far below libroc's 100 */
 constexpr int32_t REPAIR_AHEAD_MAX = 8;
 constexpr int64_t RESTART_SILENCE_NS = 60 * NS_PER_MS;
+constexpr int64_t BUNDLE_NS = 100 * NS_PER_MS;
 constexpr int64_t DEFAULT_RELEASE_NS = 2 * NS_PER_S;
 
 struct block {
@@ -311,13 +312,19 @@ static enum gate_verdict begin_session(struct gate *gate, const struct rtp_sourc
     return pass(gate, packet, first ? GATE_PASS : GATE_NEW_SESSION);
 }
 
+/* Packets have been lost in between, and it was not the sender that went on elsewhere: backwards, or so far ahead that there
+ * was no time to send them. Twice the time is allowed for, as what was held up comes in a bundle. */
+static bool is_break(const struct gate *gate, int16_t ahead, int64_t now_ns) {
+    return ahead > 1 && (ahead - 1) * gate->packet_ns <= 2 * (now_ns - gate->last_ns) + BUNDLE_NS;
+}
+
 /* A packet far from the last one. libroc would end its session: believe it only if the next packet follows it. The decoder
  * must be a new one, because the symbols of its blocks are counted anew. */
 static enum gate_verdict check_jump(struct gate *gate, const struct rtp_source *source, const struct packet *packet,
                                     int64_t now_ns, int64_t arrival_ns) {
     if (gate->jumped && source->seq == gate->jump_seq) {
         int16_t ahead = (int16_t)(source->seq - (uint16_t)gate->max_seq);
-        uint64_t n_lost = ahead > 1 ? (uint64_t)ahead - 1 : 0; /* a break in the network; backwards it was the sender */
+        uint64_t n_lost = is_break(gate, ahead, now_ns) ? (uint64_t)ahead - 1 : 0;
         gate->gaps += n_lost;
         add(&gate->counters.lost, n_lost);
         return begin_session(gate, source, packet, now_ns, arrival_ns, true);

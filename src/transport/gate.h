@@ -22,7 +22,8 @@
  *   silent for `release_ns`. The same host with a new SSRC (a restarted sender) latches anew at once after a short silence
  *   and raises GATE_NEW_SESSION: the owner then builds a new decoder. The very first sender is a plain GATE_PASS.
  * - A jump of sequence number or time that would make libroc give up its session is believed only when a second packet
- *   follows it, which raises GATE_NEW_SESSION, too.
+ *   follows it, which raises GATE_NEW_SESSION, too. Packets in between are lost only where there was time to send them: else
+ *   the sender went on elsewhere.
  *
  * - FEC: a block takes as many symbols as it has source packets and no more, and LDPC's repair packets not at all: libroc
  *   0.4 ends the process when it has repaired a part of a block and another packet of it comes. So LDPC is received as if

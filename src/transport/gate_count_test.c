@@ -109,6 +109,22 @@ static void a_forged_jump_is_not_believed_and_a_real_one_is(void **state) {
     assert_int_equal(COUNTER(rig, source_packets), 150);
 }
 
+/* So far ahead within a packet's time that the sender cannot have sent what would be missing. */
+static void a_jump_ahead_of_the_sender_loses_nothing(void **state) {
+    struct rig *rig = *state;
+    open_gate_for(rig, CODEC_FEC_NONE);
+    play(rig, 50);
+    uint64_t missing = gate_missing(rig->gate);
+    roc_sender_lose(&rig->sender, 20'000);
+    wait_ns(rig, PACKET_NS);
+    assert_int_equal(sound(rig), GATE_DROP);
+    wait_ns(rig, PACKET_NS);
+    assert_int_equal(sound(rig), GATE_NEW_SESSION);
+    play(rig, 49);
+    assert_int_equal(COUNTER(rig, lost), 0);
+    assert_int_equal(gate_missing(rig->gate), missing);
+}
+
 /* Found by fuzzing: each of them made the gate forget the jump. */
 static void a_jump_is_believed_though_an_older_packet_comes_within_it(void **state) {
     struct rig *rig = *state;
@@ -334,6 +350,7 @@ int main(void) {
         TEST(reordered_late_and_duplicate_packets_are_told_apart),
         TEST(numbers_wrap),
         TEST(a_forged_jump_is_not_believed_and_a_real_one_is),
+        TEST(a_jump_ahead_of_the_sender_loses_nothing),
         TEST(a_jump_is_believed_though_an_older_packet_comes_within_it),
         TEST(small_blocks_are_heard_again_after_a_break),
         TEST(jitter_is_that_of_rfc_3550),

@@ -26,7 +26,11 @@ static void lossy_send(struct path *path, const struct packet *packets, size_t n
         lossy->inner->ops->send(lossy->inner, packets, n);
 }
 
-static void shift_time(struct packet *packet, uint32_t by) {
+static void shift(struct packet *packet, uint16_t seq_by, uint32_t by) {
+    uint8_t *n = packet->data + 2;
+    uint16_t seq = (uint16_t)((n[0] << 8 | n[1]) + seq_by);
+    n[0] = (uint8_t)(seq >> 8);
+    n[1] = (uint8_t)seq;
     uint8_t *p = packet->data + 4; /* RFC 3550 5.1 */
     uint32_t timestamp = ((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]) + by;
     for (int i = 0; i < 4; i++)
@@ -42,7 +46,7 @@ static void take_from_inner(struct lossy_path *lossy) {
             continue;
         }
         if (packet.iface == MEDIA_SOURCE)
-            shift_time(&packet, lossy->time_shift);
+            shift(&packet, lossy->seq_shift, lossy->time_shift);
         int64_t due_ns = clock_now_ns(lossy->clock) + lossy->delay_ns + (int64_t)(late * (double)lossy->jitter_ns);
         if (due_ns < lossy->held_until_ns)
             due_ns = lossy->held_until_ns;

@@ -20,6 +20,7 @@ struct lossy_path {
     int64_t delay_ns, jitter_ns;
     bool blackout;                    /* everything is lost */
     uint32_t time_shift;              /* added to the RTP timestamps of source packets: the sender's clock has jumped */
+    uint16_t seq_shift;               /* and to their sequence numbers */
     bool in_order;                    /* later packets wait for those before them, as on most real networks */
     int64_t held_until_ns;            /* until then nothing comes; then all at once */
     uint64_t rng[MEDIA_N_IFACES + 1]; /* and of the pings */
