@@ -29,10 +29,20 @@ static const struct {
                            "The timestamps of the sender jumped, and its sound was taken up again from there."},
 };
 
+/* A bad network has two kinds of them in turn. */
+static struct glitch_entry *last_of_kind(struct glitch_log *log, enum glitch_kind kind) {
+    for (size_t i = 0; i < log->n; i++) {
+        struct glitch_entry *entry = &log->entries[(log->newest + GLITCH_LOG_MAX - i) % GLITCH_LOG_MAX];
+        if (entry->kind == kind)
+            return entry;
+    }
+    return nullptr;
+}
+
 void glitch_log_add(struct glitch_log *log, enum glitch_kind kind, int64_t wall_ns, int64_t lost_ns, uint64_t pieces) {
-    struct glitch_entry *last = log->n > 0 ? &log->entries[log->newest] : nullptr;
+    struct glitch_entry *last = last_of_kind(log, kind);
     log->pieces[kind] += pieces;
-    if (last && last->kind == kind && wall_ns >= last->wall_ns && wall_ns - last->end_ns < NEAR_NS) {
+    if (last && wall_ns >= last->wall_ns && wall_ns - last->end_ns < NEAR_NS) {
         last->end_ns = wall_ns + lost_ns;
         last->lost_ns += lost_ns;
         last->pieces += pieces;

@@ -5,8 +5,8 @@
 #include "model_gen.h"
 
 /*
- * The last glitches of a stream. Pieces of one kind that follow each other closely are one glitch, so that a bad minute does
- * not push out the hour before it.
+ * The last glitches of a stream. Pieces of one kind that follow each other closely are one glitch, whatever else is between
+ * them, so that a bad minute does not push out the hour before it.
  *
  * Life cycle: zeroed → glitch_log_add … Threads: core.
  */

@@ -18,14 +18,15 @@ static void what_is_near_and_alike_is_one(void **) {
     glitch_log_add(&log, GLITCH_LATE, 1259 * MS, 5 * MS, 1); /* 249 ms after its end */
     glitch_log_add(&log, GLITCH_LATE, 1514 * MS, 5 * MS, 1); /* 250 ms after it */
     glitch_log_add(&log, GLITCH_NETWORK_LOSS, 1515 * MS, 5 * MS, 1);
-    glitch_log_add(&log, GLITCH_LATE, 1516 * MS, 5 * MS, 1);
-    assert_int_equal(log.n, 4);
-    const struct glitch_entry *first = glitch_log_at(&log, 3);
+    glitch_log_add(&log, GLITCH_LATE, 1516 * MS, 5 * MS, 1); /* goes with the one before the other kind */
+    assert_int_equal(log.n, 3);
+    const struct glitch_entry *first = glitch_log_at(&log, 2);
     assert_int_equal(first->wall_ns, 1000 * MS);
     assert_int_equal(first->lost_ns, 15 * MS);
     assert_int_equal(first->pieces, 2);
-    assert_int_equal(glitch_log_at(&log, 1)->kind, GLITCH_NETWORK_LOSS);
-    assert_null(glitch_log_at(&log, 4));
+    assert_int_equal(glitch_log_at(&log, 0)->kind, GLITCH_NETWORK_LOSS);
+    assert_int_equal(glitch_log_at(&log, 1)->pieces, 2);
+    assert_null(glitch_log_at(&log, 3));
     struct stream_glitch_counts counts;
     glitch_log_show_counts(&log, &counts);
     assert_int_equal(counts.late, 4);
@@ -38,6 +39,20 @@ static void a_clock_that_is_set_back_begins_a_new_one(void **) {
     glitch_log_add(&log, GLITCH_STALL, 1000 * MS, 10 * MS, 1);
     glitch_log_add(&log, GLITCH_STALL, 500 * MS, 10 * MS, 1);
     assert_int_equal(log.n, 2);
+}
+
+/* Lost ones and late ones in turn, for a minute. */
+static void a_bad_network_leaves_room_for_the_rest(void **) {
+    struct glitch_log log = {};
+    glitch_log_add(&log, GLITCH_STALL, 1000 * MS, 10 * MS, 1);
+    for (int64_t i = 0; i < 300; i++) {
+        glitch_log_add(&log, GLITCH_NETWORK_LOSS, (2000 + 200 * i) * MS, 5 * MS, 1);
+        glitch_log_add(&log, GLITCH_LATE, (2100 + 200 * i) * MS, 5 * MS, 1);
+    }
+    assert_int_equal(log.n, 3);
+    assert_int_equal(glitch_log_at(&log, 2)->kind, GLITCH_STALL);
+    assert_int_equal(glitch_log_at(&log, 0)->pieces, 300);
+    assert_int_equal(glitch_log_at(&log, 0)->lost_ns, 300 * 5 * MS);
 }
 
 static void the_last_ones_are_kept(void **) {
@@ -72,6 +87,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_near_and_alike_is_one),
         cmocka_unit_test(a_clock_that_is_set_back_begins_a_new_one),
+        cmocka_unit_test(a_bad_network_leaves_room_for_the_rest),
         cmocka_unit_test(the_last_ones_are_kept),
         cmocka_unit_test(each_kind_is_shown_by_its_name),
     };
