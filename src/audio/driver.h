@@ -68,6 +68,8 @@ struct audio_stream_ops {
     int64_t (*latency_ns)(const struct audio_stream *stream);
     /* Times the device's callback found too few frames, or no room, since the start. Any thread. Optional. */
     uint64_t (*xruns)(const struct audio_stream *stream);
+    /* How many frames the device moves at a time, as of late; 0: not known. Any thread. Optional. */
+    uint32_t (*period_frames)(const struct audio_stream *stream);
     enum audio_state (*state)(const struct audio_stream *stream);
     /* Position in the file in frames of its own rate, or -1 where that means nothing. Optional (nullptr). */
     int64_t (*position_frames)(const struct audio_stream *stream);

@@ -100,6 +100,7 @@ struct engine_node_status {
     bool stands_still; /* a device that gives no clock now: its source gives nothing, its sink loses what it is given */
     bool has_xruns;    /* it is a device that counts them */
     uint64_t xruns;    /* times it found too few frames or no room */
+    int64_t period_ns; /* of a device: how much sound it moves at a time; 0: not known */
     int64_t latency_ns;  /* of a device: between its ring and the air, ring included; -1: not known */
     uint32_t n_encoders; /* of its sending links, those that are being opened included */
     uint32_t n_channels;

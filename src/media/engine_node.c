@@ -166,6 +166,11 @@ static uint32_t count_encoders(struct node_record *record) {
     return n;
 }
 
+static int64_t period_ns(const struct audio_stream *stream) {
+    return stream->ops->period_frames ? (int64_t)stream->ops->period_frames(stream) * NS_PER_S / stream->format.rate_hz
+                                      : 0;
+}
+
 bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_status *ret) {
     struct node_record *record = engine_find_node(engine, id);
     if (!record || record->state == RECORD_CLOSING)
@@ -182,6 +187,7 @@ bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_s
         .stands_still = atomic_load_explicit(&node->stands_still, memory_order_relaxed),
         .has_xruns = stream->ops->xruns,
         .xruns = stream->ops->xruns ? stream->ops->xruns(stream) : 0,
+        .period_ns = period_ns(stream),
         .latency_ns = stream->ops->latency_ns ? stream->ops->latency_ns(stream) : -1,
         .n_encoders = record->n_links > 0 ? count_encoders(record) : 0,
         .n_channels = stream->format.n_channels,

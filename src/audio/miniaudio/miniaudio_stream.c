@@ -113,6 +113,11 @@ static int64_t stream_latency_ns(const struct audio_stream *stream) {
     return n_frames * NS_PER_S / stream->format.rate_hz;
 }
 
+/* Callbacks may get it in parts. */
+static uint32_t stream_period_frames(const struct audio_stream *stream) {
+    return ((const struct miniaudio_stream *)stream)->period_frames;
+}
+
 static uint64_t stream_xruns(const struct audio_stream *stream) {
     return device_end_xruns(&((const struct miniaudio_stream *)stream)->end);
 }
@@ -163,6 +168,7 @@ static const struct audio_stream_ops STREAM_OPS = {
     .due = stream_due,
     .latency_ns = stream_latency_ns,
     .xruns = stream_xruns,
+    .period_frames = stream_period_frames,
     .state = stream_state,
     .failure = stream_failure,
     .close = stream_close,

@@ -43,6 +43,11 @@ static uint64_t stream_xruns(const struct audio_stream *stream) {
     return device_end_xruns(&((const struct pipewire_stream *)stream)->end);
 }
 
+static uint32_t stream_period_frames(const struct audio_stream *stream) {
+    const struct pipewire_stream *s = (const struct pipewire_stream *)stream;
+    return atomic_load_explicit(&s->rt->ring.portion_frames, memory_order_relaxed);
+}
+
 static enum audio_state stream_state(const struct audio_stream *stream) {
     return ((const struct pipewire_stream *)stream)->line->has_failed ? AUDIO_FAILED : AUDIO_RUNNING;
 }
@@ -71,6 +76,7 @@ static const struct audio_stream_ops STREAM_OPS = {
     .due = stream_due,
     .latency_ns = stream_latency_ns,
     .xruns = stream_xruns,
+    .period_frames = stream_period_frames,
     .state = stream_state,
     .failure = stream_failure,
     .close = stream_close,

@@ -21,8 +21,8 @@ void apply_links_gone(struct run *run) {
     apply_close_waiting_path(run);
     remote_source_path_gone(run);
     run->built_link = 0;
-    run->link_failed = run->flowing = run->silent = run->losing = false;
-    run->built_ns = run->flowing_ns = run->silent_ns = 0;
+    run->link_failed = run->flowing = run->silent = run->losing = run->starved = false;
+    run->built_ns = run->flowing_ns = run->silent_ns = run->starved_ns = 0;
     run->n_samples = run->next_sample = 0;
     run->local_uris = (struct stream_local_uris){
         .has_media = PRESENCE_NULL, .has_repair = PRESENCE_NULL, .has_control = PRESENCE_NULL};

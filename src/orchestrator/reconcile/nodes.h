@@ -42,6 +42,7 @@ struct node {
     struct list users;                   // struct node_use::link
     uint32_t id;                         /* engine's, once up */
     int64_t period_ns, opened_period_ns; /* asked of the device: now, and of `open` */
+    int64_t real_period_ns;              /* that it has, whatever was asked for; 0: it is no device, or not known */
     struct audio_format format;
     struct audio_stream *stream; /* owned between open and engine */
     struct err_info failure;     /* of open */

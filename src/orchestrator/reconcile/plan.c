@@ -194,6 +194,8 @@ static struct plan describe(const struct plan_desired *d, const struct plan_obse
         return told(PLAN_CONNECTING, "NoMedia");
     if (o->silent)
         return told(PLAN_DEGRADED, "NoMedia");
+    if (o->starved) /* before what comes of it */
+        return told(PLAN_DEGRADED, "PeriodTooLong");
     if (o->losing)
         return told(PLAN_DEGRADED, "PacketLoss");
     return told(PLAN_RUNNING, nullptr);

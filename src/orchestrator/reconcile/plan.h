@@ -71,6 +71,7 @@ struct plan_observed {
     bool flowing;            /* first sound has come */
     bool silent;             /* no packets now */
     bool losing;             /* sound is lost faster than the degraded threshold */
+    bool starved;            /* a device moves more sound at a time than the target latency holds */
     bool source_idle;        /* a source of ours that gives nothing because nobody plays into it */
     bool port_in_use;        /* last attempt failed that way */
     bool retry_waiting;      /* a pause after a failure is running */

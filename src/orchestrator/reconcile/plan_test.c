@@ -38,6 +38,9 @@ static const struct scenario SCENARIOS[] = {
     {"ee", "on", "++++", "", "connecting NoMedia:"},
     {"ee", "on", "++++", "flowing", "running:"},
     {"ee", "on", "++++", "flowing losing", "degraded PacketLoss:"},
+    {"ee", "on", "++++", "flowing starved", "degraded PeriodTooLong:"},
+    {"ee", "on", "++++", "flowing starved losing", "degraded PeriodTooLong:"},
+    {"ee", "on", "++++", "flowing starved silent", "degraded NoMedia:"},
     {"ee", "on", "++++", "flowing silent", "degraded NoMedia:"},
     /* nobody plays into it: silence is right */
     {"ee", "on", "++++", "idle", "running SourceIdle:"},
@@ -249,6 +252,7 @@ static void test_scenarios(void **) {
             .flowing = has_word(s->observed, "flowing"),
             .silent = has_word(s->observed, "silent"),
             .losing = has_word(s->observed, "losing"),
+            .starved = has_word(s->observed, "starved"),
             .source_idle = has_word(s->observed, "idle"),
             .port_in_use = has_word(s->observed, "port"),
             .retry_waiting = has_word(s->observed, "retry"),

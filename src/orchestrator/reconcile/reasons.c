@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "orchestrator/link_settings.h"
 #include "orchestrator/registry/show.h"
 
 static const struct {
@@ -77,6 +79,50 @@ static void describe_idle(const struct run *run, struct condition *ret) {
     set(ret, "Source", "SourceIdle", text);
 }
 
+/* ---- a device that moves more sound at a time than the target holds ---- */
+
+static const struct node_use *longest_use(const struct run *run) {
+    const struct node *source = run->source.node, *destination = run->destination.node;
+    if (source && (!destination || source->real_period_ns > destination->real_period_ns))
+        return &run->source;
+    return &run->destination;
+}
+
+int64_t reasons_longest_period(const struct run *run) {
+    const struct node *node = longest_use(run)->node;
+    return node ? node->real_period_ns : 0;
+}
+
+int64_t reasons_most_latency(const struct run *run) {
+    int64_t min_ns, max_ns;
+    link_settings_bounds(&run->spec, &run->sides, &min_ns, &max_ns);
+    return max_ns;
+}
+
+static void describe_period(const struct run *run, struct condition *ret) {
+    /* what a queue has to hold beside: the tick of a media thread, and a packet */
+    constexpr int64_t ROOM_NS = 10 * NS_PER_MS;
+    const struct node_use *use = longest_use(run);
+    const char *uid =
+        use->as_source ? run->sides.source.endpoint.endpoint_uid : run->sides.destination.endpoint.endpoint_uid;
+    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, uid);
+    char text[sizeof ret->message], name[LIMIT_NAME + 1];
+    snprintf(name, sizeof name, "%s", uid);
+    if (entry)
+        show_endpoint_name(entry, name);
+    int64_t period_ns = reasons_longest_period(run);
+    int least_ms = (int)((period_ns + ROOM_NS + NS_PER_MS - 1) / NS_PER_MS);
+    bool is_fixed = run->spec.settings.has_target_latency_ms == PRESENCE_VALUE;
+    snprintf(
+        text, sizeof text,
+        "The device %.128s moves %.1f ms of sound at a time, and a %s of %d ms does not hold that: sound is missing every "
+        "time. %d ms is the least that works; or see what makes its period so long (another program, or PipeWire's "
+        "clock.force-quantum).",
+        name, (double)period_ns / (double)NS_PER_MS, is_fixed ? "target latency" : "latency_max_ms",
+        (int)(reasons_most_latency(run) / NS_PER_MS), least_ms);
+    set(ret, use->as_source ? "Source" : "Destination", "PeriodTooLong", text);
+}
+
 bool reasons_describe(const struct run *run, const struct plan *plan, struct condition *ret) {
     *ret = (struct condition){};
     if (!plan->reason)
@@ -91,6 +137,10 @@ bool reasons_describe(const struct run *run, const struct plan *plan, struct con
             set(ret, run->failure.type, run->failure.reason, run->failure.info.message);
         else
             set(ret, "Path", "PathFailed", "The sender of this link is gone: its owner has to ask with the next.");
+        return true;
+    }
+    if (strcmp(plan->reason, "PeriodTooLong") == 0) {
+        describe_period(run, ret);
         return true;
     }
     if (strcmp(plan->reason, "SourceIdle") == 0) {

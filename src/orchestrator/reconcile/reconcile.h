@@ -106,10 +106,11 @@ struct run {
     int64_t built_link;
     struct codec_settings settings; /* of the built link */
     struct path *waiting_path;      /* owned: the sending end of a memory path, until the sender is opened */
-    bool link_failed, flowing, silent, losing, source_ended, port_in_use;
+    bool link_failed, flowing, silent, losing, starved, source_ended, port_in_use;
     uint16_t ports[URI_N_ROLES]; /* chosen for an external source, kept over rebuilds; 0: none */
     struct stream_local_uris local_uris;
     int64_t built_ns, flowing_ns, silent_ns; /* since when; 0: not */
+    int64_t starved_ns;                      /* likewise: a device takes more at a time than the target holds */
     uint64_t silent_packets;                 /* had come when silence began */
     struct loop_timer drain;                 /* the source has ended, its last sound is on its way */
 

@@ -62,6 +62,7 @@ static struct plan_observed observed(const struct run *run) {
         .flowing = run->flowing,
         .silent = run->silent && !run->remote.asks_why,
         .losing = run->losing,
+        .starved = run->starved,
         .source_idle = run->source.node && run->source.node->is_idle,
         .port_in_use = run->port_in_use,
         .retry_waiting = run->retry_waiting || (run->attachment && attachments_is_spent(run->attachment)),

@@ -306,6 +306,28 @@ static void follow_losses(struct run *run, const struct totals *totals) {
         run->n_samples++;
 }
 
+/* ---- devices that move much at a time ---- */
+
+/* A device takes a shorter period a moment after it was asked to. */
+constexpr int64_t STARVED_AFTER_NS = 2 * NS_PER_S;
+
+/* By devices of this peer; those of a source elsewhere are not known here. */
+static void follow_periods(struct run *run) {
+    bool is_starved = false;
+    if (run->built_link && run->receiver.part == PLAN_PART_UP)
+        is_starved = reasons_longest_period(run) > reasons_most_latency(run);
+    int64_t now_ns = loop_now_ns(run->reconcile->loop);
+    if (!is_starved)
+        run->starved_ns = 0;
+    else if (!run->starved_ns)
+        run->starved_ns = now_ns;
+    is_starved = is_starved && now_ns - run->starved_ns >= STARVED_AFTER_NS;
+    if (is_starved == run->starved)
+        return;
+    run->starved = is_starved;
+    run_kick(run);
+}
+
 /* ---- figures of endpoints ---- */
 
 /* Other devices that stand still are broken, or about to be: a virtual loudspeaker does when no program plays into it. */
@@ -382,6 +404,9 @@ void status_poll_node(struct reconcile *r, struct node *node) {
     status->ledger.worst_late_ms = ms(now.worst_late_ns);
     status->has_xruns = now.has_xruns ? PRESENCE_VALUE : PRESENCE_ABSENT;
     status->xruns = (int64_t)now.xruns;
+    node->real_period_ns = now.period_ns;
+    status->has_period_ms = now.period_ns > 0 ? PRESENCE_VALUE : PRESENCE_ABSENT;
+    status->period_ms = ms(now.period_ns);
     status->has_encoders = node->direction == AUDIO_OUTPUT ? PRESENCE_ABSENT : PRESENCE_VALUE;
     status->encoders = (int32_t)now.n_encoders;
     level_add(&entry->level, now.n_channels, now.level_dbfs, loop_now_ns(r->loop));
@@ -429,6 +454,7 @@ void status_tick(void *arg) {
         struct totals totals;
         if (poll(run, &totals))
             follow_losses(run, &totals);
+        follow_periods(run);
         remote_source_wonder(run);
         if (run->silent && run->flowing && loop_now_ns(r->loop) - run->silent_ns >= GIVE_UP_SILENT_NS) {
             run->flowing = false;

@@ -253,6 +253,49 @@ static void what_does_not_move_is_opened_anew(void **state) {
     assert_int_equal(state_of(w, stream), STREAM_STATE_RUNNING);
 }
 
+static const char *reason_of(const struct fake_world *w, const char *uid) {
+    const struct stream_status *status = &orchestrator_stream(w->orchestrator, uid)->status;
+    return status->n_conditions > 0 ? status->conditions[0].reason : "";
+}
+
+/* Whatever it was asked for: another program may want more at a time, or the user. */
+static void what_moves_more_than_the_target_holds_is_told(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    char uid[UID_SIZE], tone[UID_SIZE], fixed[UID_SIZE], automatic[UID_SIZE];
+    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
+    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    struct stream_spec between = fake_stream_between(tone, uid);
+    between.settings.has_target_latency_ms = PRESENCE_NULL;
+    fake_put_stream(w, "", &between, automatic);
+    between.settings.has_target_latency_ms = PRESENCE_VALUE;
+    between.settings.target_latency_ms = 30;
+    fake_put_stream(w, "", &between, fixed);
+    fake_world_run_ms(w, 500);
+    struct fake_node *node = open_sink(w);
+    node->status.period_ns = 30 * NS_PER_MS;
+    fake_world_run_ms(w, 5000);
+    assert_int_equal(state_of(w, fixed), STREAM_STATE_RUNNING);
+    assert_int_equal(shown(w, uid).status.has_period_ms, PRESENCE_VALUE);
+    assert_true(shown(w, uid).status.period_ms == 30);
+    node->status.period_ns = 170'666'667;
+    fake_world_run_ms(w, 1900);
+    assert_string_equal(reason_of(w, fixed), ""); /* it may be about to change */
+    fake_world_run_ms(w, 1200);
+    assert_string_equal(reason_of(w, fixed), "PeriodTooLong");
+    assert_int_equal(state_of(w, fixed), STREAM_STATE_DEGRADED);
+    const struct condition *told = &orchestrator_stream(w->orchestrator, fixed)->status.conditions[0];
+    assert_string_equal(told->type, "Destination");
+    assert_non_null(strstr(told->message, "The speaker moves 170.7 ms"));
+    assert_non_null(strstr(told->message, "target latency of 30 ms"));
+    assert_non_null(strstr(told->message, "181 ms is the least"));
+    assert_string_equal(reason_of(w, automatic), ""); /* it may have 500 ms */
+    node->status.period_ns = 10 * NS_PER_MS;
+    fake_world_run_ms(w, 1100);
+    assert_int_equal(state_of(w, fixed), STREAM_STATE_RUNNING);
+}
+
 static void volume_and_mute_are_set_when_it_appears_and_when_they_change(void **state) {
     struct fake_world *w = *state;
     struct audio_device device = speaker();
@@ -485,6 +528,7 @@ int main(void) {
         TEST(a_driver_without_its_sound_server),
         TEST(thousands_that_come_and_go),
         TEST(what_does_not_move_is_opened_anew),
+        TEST(what_moves_more_than_the_target_holds_is_told),
         TEST(what_a_write_may_not_do),
         TEST(a_virtual_device_is_kept_up),
         TEST(virtual_devices_have_names_of_their_own),

@@ -52,6 +52,8 @@ static bool merge_endpoint(const struct endpoint *from, struct endpoint *to) {
     status->frames = said->frames;
     status->has_xruns = said->has_xruns;
     status->xruns = said->xruns;
+    status->has_period_ms = said->has_period_ms;
+    status->period_ms = said->period_ms;
     status->has_encoders = said->has_encoders;
     status->encoders = said->encoders;
     status->ledger = said->ledger;
