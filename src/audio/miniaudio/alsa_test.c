@@ -377,9 +377,9 @@ static void a_device_that_stands_still_gives_no_clock(void **state) {
     assert_int_equal(s->ops->due(s), AUDIO_STANDS_STILL);
     assert_int_equal(s->ops->state(s), AUDIO_RUNNING);
     /* it goes on, and what was left in the ring is too old */
-    WAIT_UNTIL(played(p, frames, 4800) == 0 && m->ring.n_callbacks > n);
-    WAIT_UNTIL(!m->ring.drop_stale);
-    WAIT_UNTIL(s->ops->due(s) > 0);
+    WAIT_UNTIL(((void)played(p, frames, 4800), m->ring.n_callbacks > n));
+    WAIT_UNTIL(((void)played(p, frames, 4800), !m->ring.drop_stale));
+    WAIT_UNTIL(((void)played(p, frames, 4800), s->ops->due(s) > 0));
     assert_int_equal(ring_readable(&m->ring.ring), 0);
     close_device(p, s);
 }
