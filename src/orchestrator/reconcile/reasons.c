@@ -70,10 +70,7 @@ static void describe_idle(const struct run *run, struct condition *ret) {
         set(ret, "Source", "SourceIdle", run->remote.message);
         return;
     }
-    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, source->endpoint.endpoint_uid);
-    snprintf(name, sizeof name, "%s", source->endpoint.endpoint_uid);
-    if (entry)
-        show_endpoint_name(entry, name);
+    show_name_of(run->reconcile->registry, source->endpoint.endpoint_uid, name);
     snprintf(text, sizeof text, "Nobody plays into %.128s/%.128s: the stream is silent until a program does.",
              run->reconcile->registry->self.info.spec.name, name);
     set(ret, "Source", "SourceIdle", text);
@@ -105,11 +102,8 @@ static void describe_period(const struct run *run, struct condition *ret) {
     const struct node_use *use = longest_use(run);
     const char *uid =
         use->as_source ? run->sides.source.endpoint.endpoint_uid : run->sides.destination.endpoint.endpoint_uid;
-    const struct endpoint_entry *entry = registry_endpoint(run->reconcile->registry, uid);
     char text[sizeof ret->message], name[LIMIT_NAME + 1];
-    snprintf(name, sizeof name, "%s", uid);
-    if (entry)
-        show_endpoint_name(entry, name);
+    show_name_of(run->reconcile->registry, uid, name);
     int64_t period_ns = reasons_longest_period(run);
     int least_ms = (int)((period_ns + ROOM_NS + NS_PER_MS - 1) / NS_PER_MS);
     bool is_fixed = run->spec.settings.has_target_latency_ms == PRESENCE_VALUE;

@@ -111,6 +111,23 @@ static enum stream_state state_of(const struct fake_world *w, const char *uid) {
     return orchestrator_stream(w->orchestrator, uid)->status.state;
 }
 
+/* The device is found, and there is a tone for it. */
+static void find_and_tune(struct fake_world *w, const struct audio_device *device, char ret_uid[static UID_SIZE],
+                          char ret_tone[static UID_SIZE]) {
+    tell(w, device);
+    memcpy(ret_uid, only(w, ENDPOINT_KIND_DEVICE)->uid, UID_SIZE);
+    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", ret_tone);
+}
+
+static void play_to(struct fake_world *w, const char *source, const char *device, int latency_ms,
+                    char ret_uid[static UID_SIZE]) {
+    struct stream_spec spec = fake_stream_between(source, device);
+    spec.settings.has_target_latency_ms = PRESENCE_VALUE;
+    spec.settings.target_latency_ms = latency_ms;
+    fake_put_stream(w, "", &spec, ret_uid);
+    fake_world_run_ms(w, 0);
+}
+
 /* ---- found ---- */
 
 static void what_is_found_is_listed_as_long_as_it_is_there(void **state) {
@@ -195,10 +212,8 @@ static void what_has_settings_stays_listed(void **state) {
 static void what_a_stream_names_stays_listed_and_comes_back(void **state) {
     struct fake_world *w = *state;
     struct audio_device device = speaker();
-    tell(w, &device);
     char uid[UID_SIZE], tone[UID_SIZE], stream[UID_SIZE];
-    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
-    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    find_and_tune(w, &device, uid, tone);
     const struct stream_spec between = fake_stream_between(tone, uid);
     fake_put_stream(w, "", &between, stream);
     fake_world_run_ms(w, 500);
@@ -228,10 +243,8 @@ static struct fake_node *open_sink(struct fake_world *w) {
 static void what_does_not_move_is_opened_anew(void **state) {
     struct fake_world *w = *state;
     struct audio_device device = speaker();
-    tell(w, &device);
     char uid[UID_SIZE], tone[UID_SIZE], stream[UID_SIZE];
-    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
-    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    find_and_tune(w, &device, uid, tone);
     const struct stream_spec between = fake_stream_between(tone, uid);
     fake_put_stream(w, "", &between, stream);
     fake_world_run_ms(w, 500);
@@ -262,16 +275,12 @@ static const char *reason_of(const struct fake_world *w, const char *uid) {
 static void what_moves_more_than_the_target_holds_is_told(void **state) {
     struct fake_world *w = *state;
     struct audio_device device = speaker();
-    tell(w, &device);
     char uid[UID_SIZE], tone[UID_SIZE], fixed[UID_SIZE], automatic[UID_SIZE];
-    memcpy(uid, only(w, ENDPOINT_KIND_DEVICE)->uid, sizeof uid);
-    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    find_and_tune(w, &device, uid, tone);
     struct stream_spec between = fake_stream_between(tone, uid);
     between.settings.has_target_latency_ms = PRESENCE_NULL;
     fake_put_stream(w, "", &between, automatic);
-    between.settings.has_target_latency_ms = PRESENCE_VALUE;
-    between.settings.target_latency_ms = 30;
-    fake_put_stream(w, "", &between, fixed);
+    play_to(w, tone, uid, 30, fixed);
     fake_world_run_ms(w, 500);
     struct fake_node *node = open_sink(w);
     node->status.period_ns = 30 * NS_PER_MS;
@@ -469,23 +478,11 @@ static void virtual_devices_have_names_of_their_own(void **state) {
 
 /* ---- how much it moves at a time ---- */
 
-static void play_to(struct fake_world *w, const char *source, const char *device, int latency_ms,
-                    char ret_uid[static UID_SIZE]) {
-    struct stream_spec spec = fake_stream_between(source, device);
-    spec.settings.has_target_latency_ms = PRESENCE_VALUE;
-    spec.settings.target_latency_ms = latency_ms;
-    fake_put_stream(w, "", &spec, ret_uid);
-    fake_world_run_ms(w, 0);
-}
-
 static void its_streams_say_how_much_it_moves_at_a_time(void **state) {
     struct fake_world *w = *state;
     struct audio_device device = speaker();
-    tell(w, &device);
-    const struct registry_endpoint *e = only(w, ENDPOINT_KIND_DEVICE);
     char tone[UID_SIZE], uid[UID_SIZE], slow[UID_SIZE], usual[UID_SIZE], quick[UID_SIZE];
-    memcpy(uid, e->uid, sizeof uid);
-    fake_put_endpoint(w, "", "{\"kind\":\"tone\"}", tone);
+    find_and_tune(w, &device, uid, tone);
     play_to(w, tone, uid, 1000, slow);
     assert_int_equal(w->period_ns, 21'333'334); /* not ever longer */
     play_to(w, tone, uid, 100, usual);

@@ -55,12 +55,9 @@ static const struct edge *find_way(struct edge *edges, size_t n, const char *fro
 }
 
 static void show_name(const struct registry *registry, const char *uid, char *text, size_t size) {
-    const struct endpoint_entry *entry = registry_endpoint(registry, uid);
     size_t used = strlen(text);
     char name[LIMIT_NAME + 1];
-    snprintf(name, sizeof name, "%s", uid);
-    if (entry)
-        show_endpoint_name(entry, name);
+    show_name_of(registry, uid, name);
     snprintf(text + used, size - used, "%s%.40s", used ? " → " : "", name);
 }
 

@@ -43,6 +43,14 @@ void show_endpoint_name(const struct endpoint_entry *entry, char name[static LIM
     set_name(name, text);
 }
 
+void show_name_of(const struct registry *registry, const char *uid, char name[static LIMIT_NAME + 1]) {
+    const struct endpoint_entry *entry = registry_endpoint(registry, uid);
+    if (entry)
+        show_endpoint_name(entry, name);
+    else
+        set_name(name, uid);
+}
+
 static void side_name(const struct registry *registry, const struct stream_side *side, char ret[static 320]) {
     char name[LIMIT_NAME + 1];
     const struct uri_endpoint *uri = &side->endpoint;

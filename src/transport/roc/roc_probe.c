@@ -88,6 +88,12 @@ static void write_report(const struct roc_probe *probe, uint8_t report[static RO
     memcpy(report + 36, CNAME, sizeof CNAME);
 }
 
+static size_t report(struct roc_probe *probe, int64_t wall_ns, uint8_t ret_report[static ROC_PROBE_REPORT_SIZE]) {
+    write_report(probe, ret_report);
+    probe->told_ns = wall_ns;
+    return ROC_PROBE_REPORT_SIZE;
+}
+
 size_t roc_probe_report(struct roc_probe *probe, const uint8_t *packet, size_t len, int64_t wall_ns,
                         uint8_t ret_report[static ROC_PROBE_REPORT_SIZE]) {
     if (len < RTP_HEADER_SIZE)
@@ -106,17 +112,13 @@ size_t roc_probe_report(struct roc_probe *probe, const uint8_t *packet, size_t l
         probe->wall_ns = said_ns(probe, rtp);
         probe->rtp = rtp;
     }
-    write_report(probe, ret_report);
-    probe->told_ns = wall_ns;
-    return ROC_PROBE_REPORT_SIZE;
+    return report(probe, wall_ns, ret_report);
 }
 
 size_t roc_probe_repeat(struct roc_probe *probe, int64_t wall_ns, uint8_t ret_report[static ROC_PROBE_REPORT_SIZE]) {
     if (!probe->is_set || wall_ns - probe->told_ns < REPEAT_NS)
         return 0;
-    write_report(probe, ret_report);
-    probe->told_ns = wall_ns;
-    return ROC_PROBE_REPORT_SIZE;
+    return report(probe, wall_ns, ret_report);
 }
 
 /* ---- reports of the sender, and to it ---- */
