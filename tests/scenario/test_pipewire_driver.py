@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """The PipeWire driver on private PipeWire servers: what its watcher is told, and the sound. Each test has a server of its own."""
+import signal
 import time
 
 import numpy as np
@@ -120,6 +121,26 @@ def test_the_default_moves(pw, driver):
 
 
 # ---- volume ----
+
+def test_a_default_that_was_never_told_is_learnt(pw, driver):
+    """PipeWire tells of no change while somebody who has just come waits to be told all properties."""
+    driver.wait_device('fake-out', is_default=True)
+    pw.add_device('other')
+    driver.wait_device('other', is_default=False)
+    program = pw.fake('properties')
+    assert program.stdout.readline() == 'here\n'
+    time.sleep(2)  # what was to be looked at a second later has been looked at
+    pw.wireplumber.send_signal(signal.SIGSTOP)
+    try:
+        for line in 'set default.audio.sink {"name":"other"}', 'up 0':
+            print(line, file=program.stdin, flush=True)
+            assert program.stdout.readline() == line + '\n'
+            assert pw.fake('properties').stdout.readline() == 'here\n'
+    finally:
+        pw.wireplumber.send_signal(signal.SIGCONT)
+    driver.wait_device('other', is_default=True)
+    driver.wait_device('fake-out', is_default=False)
+
 
 def test_volume_of_a_running_device_both_ways(pw, driver):
     driver.wait_device('fake-out')

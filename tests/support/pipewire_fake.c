@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <pipewire/extensions/metadata.h>
 #include <pipewire/impl.h>
 #include <pipewire/pipewire.h>
 #include <spa/monitor/device.h>
@@ -17,10 +18,12 @@
 #include <spa/pod/parser.h>
 
 /*
- * Hardware that does not exist, for tests with a private PipeWire (support/pipewire.py):
+ * Hardware and programs that do not exist, for tests with a private PipeWire (support/pipewire.py):
  *   pipewire-fake card NAME    a sound card with two routes, loudspeaker and headphones, and one sink whose volume they hold, as
  *                              WirePlumber exports a real one; what is set is printed: "route 0 volume 0.125 0.125 mute 0"
  *   pipewire-fake crowd        devices by the hundred: "up N" makes N, "down" takes them away; each is answered by its line
+ *   pipewire-fake properties   a program that sets properties of the session manager: it says "here" when it has asked
+ *                              for them; "set KEY VALUE" is answered by its line once the server has it
  * It ends, and what it made is unplugged, when its standard input does.
  */
 
@@ -49,6 +52,10 @@ struct fake {
     struct route routes[2];
     struct pw_proxy *device_proxy, *node;
     struct spa_hook device_hook;
+
+    struct pw_registry *registry;
+    struct spa_hook registry_hook;
+    struct pw_proxy *metadata;
 
     struct pw_proxy *crowd[CROWD_MAX];
     int n_crowd;
@@ -279,6 +286,35 @@ static void on_done(void *arg, uint32_t, int seq) {
 
 static const struct pw_core_events CORE_EVENTS = {.version = PW_VERSION_CORE_EVENTS, .done = on_done};
 
+/* ---- properties ---- */
+
+static void on_global(void *arg, uint32_t id, uint32_t, const char *type, uint32_t, const struct spa_dict *props) {
+    struct fake *f = arg;
+    const char *name = props ? spa_dict_lookup(props, PW_KEY_METADATA_NAME) : nullptr;
+    if (strcmp(type, PW_TYPE_INTERFACE_Metadata) == 0 && name && strcmp(name, "default") == 0 && !f->metadata) {
+        f->metadata = pw_registry_bind(f->registry, id, type, PW_VERSION_METADATA, 0);
+        puts("here");
+        fflush(stdout);
+    }
+}
+
+static const struct pw_registry_events REGISTRY_EVENTS = {.version = PW_VERSION_REGISTRY_EVENTS, .global = on_global};
+
+static bool start_properties(struct fake *f) {
+    f->registry = pw_core_get_registry(f->core, PW_VERSION_REGISTRY, 0);
+    if (f->registry)
+        pw_registry_add_listener(f->registry, &f->registry_hook, &REGISTRY_EVENTS, f);
+    return f->registry != nullptr;
+}
+
+static void set_property(struct fake *f, char *words) {
+    char *value = strchr(words, ' ');
+    if (!value || !f->metadata)
+        return;
+    *value++ = '\0';
+    pw_metadata_set_property((struct pw_metadata *)f->metadata, PW_ID_CORE, words, "Spa:String:JSON", value);
+}
+
 /* ---- the program ---- */
 
 static void run_line(struct fake *f) {
@@ -287,6 +323,8 @@ static void run_line(struct fake *f) {
     else if (strcmp(f->line, "down") == 0)
         crowd_down(f);
     snprintf(f->answer, sizeof f->answer, "%.63s", f->line);
+    if (strncmp(f->line, "set ", 4) == 0)
+        set_property(f, f->line + 4);
     f->sync_seq = pw_core_sync(f->core, PW_ID_CORE, 0);
 }
 
@@ -315,7 +353,8 @@ int main(int argc, char **argv) {
     f.loop = pw_main_loop_get_loop(f.main_loop);
     struct pw_context *context = pw_context_new(f.loop, nullptr, 0);
     f.core = context ? pw_context_connect(context, nullptr, 0) : nullptr;
-    if (!f.core || (strcmp(argv[1], "card") == 0 && !start_card(&f))) {
+    if (!f.core || (strcmp(argv[1], "card") == 0 && !start_card(&f)) ||
+        (strcmp(argv[1], "properties") == 0 && !start_properties(&f))) {
         perror("pipewire-fake");
         return 1;
     }

@@ -28,7 +28,7 @@ static const struct {
 /* ---- telling ---- */
 
 static bool is_default(const struct graph_node *node) {
-    return strcmp(node->pw->default_names[node->direction], node->key) == 0;
+    return strcmp(node->pw->defaults[node->direction].node_name, node->key) == 0;
 }
 
 static void describe(const struct graph_node *node, struct news_device *ret) {
@@ -40,7 +40,7 @@ static void describe(const struct graph_node *node, struct news_device *ret) {
     ret->format = node->format;
     ret->is_default = is_default(node);
     ret->has_volume = volume_of(node, &ret->volume, &ret->is_muted);
-    (void)graph_no_session(node->pw, &ret->failure);
+    (void)defaults_no_session(node->pw, &ret->failure);
 }
 
 void graph_node_tell(struct graph_node *node) {
@@ -60,7 +60,7 @@ void graph_node_tell(struct graph_node *node) {
     node->is_told = true;
     news_say_device(node->pw->news, &now);
     if (is_default(node))
-        graph_tell_defaults(node->pw);
+        defaults_tell(node->pw);
 }
 
 bool graph_node_is_settled(const struct graph_node *node) {
@@ -235,6 +235,7 @@ void graph_node_remove(struct graph_node *node) {
         news_say_gone(pw->news, &node->told);
     }
     free(node);
+    graph_look_again(pw);
     virtual_on_name_free(pw, name);
-    graph_tell_defaults(pw);
+    defaults_tell(pw);
 }

@@ -60,7 +60,7 @@ static void run_command(struct pipewire *pw, const struct command *c) {
         graph_tell_all(pw);
         break;
     case COMMAND_VOLUME:
-        node = graph_is_default_name(c->name, &direction) ? graph_default_node(pw, direction) : graph_find(pw, c->name);
+        node = defaults_find(c->name, &direction) ? defaults_node(pw, direction) : graph_find(pw, c->name);
         line = strncmp(c->name, "rocd.", 5) == 0 ? virtual_find(pw, c->name + 5) : nullptr;
         if (line && (!node || node->is_ours))
             virtual_set_volume(line, &c->wish);
@@ -226,7 +226,7 @@ static enum err pipewire_check(const struct endpoint_spec *spec, struct err_info
                           endpoint_kind_name(spec->kind));
     enum audio_direction direction;
     if (spec->kind == ENDPOINT_KIND_DEFAULT &&
-        (!graph_is_default_name(spec->device.system_name, &direction) ||
+        (!defaults_find(spec->device.system_name, &direction) ||
          (direction == AUDIO_INPUT) != (spec->device.direction == DEVICE_DIRECTION_INPUT)))
         return err_set_at(reterr, ERR_INVALID, "/device/system_name",
                           "there are 'default.output' for the direction output, and 'default.input' for input");

@@ -131,6 +131,13 @@ struct line {
     struct device_rt rt;
 };
 
+struct default_device {
+    char node_name[NEWS_SYSTEM_NAME_SIZE]; /* the system's choice; "": none */
+    bool is_said;                          /* since it was asked for last */
+    bool is_told;
+    struct news_device told;
+};
+
 struct pipewire {
     const struct audio_host *host;
     struct log log;
@@ -161,17 +168,20 @@ struct pipewire {
     /* graph.c */
     struct pw_registry *registry;
     struct spa_hook registry_hook;
-    struct pw_proxy *metadata;
-    struct spa_hook metadata_hook, metadata_proxy_hook;
     struct spa_source *look_timer;
     bool is_look_timer_armed;
-    struct list nodes;                            /* struct graph_node::link, owned */
-    struct list graph_waiting;                    /* struct graph_node::waiting_link, in the order of their ready_seq */
-    struct list cards;                            /* struct graph_card::link, owned */
-    struct map node_keys;                         /* key → struct graph_node, of those that can be told of */
-    char default_names[2][NEWS_SYSTEM_NAME_SIZE]; /* by enum audio_direction: node.name of the system's choice */
-    bool is_default_told[2];
-    struct news_device default_told[2];
+    struct list nodes;         /* struct graph_node::link, owned */
+    struct list graph_waiting; /* struct graph_node::waiting_link, in the order of their ready_seq */
+    struct list cards;         /* struct graph_card::link, owned */
+    struct map node_keys;      /* key → struct graph_node, of those that can be told of */
+
+    /* defaults.c */
+    struct pw_proxy *metadata; /* of the session manager; nullptr: there is none */
+    uint32_t metadata_id;
+    struct spa_hook metadata_hook, metadata_proxy_hook;
+    int defaults_seq;
+    bool is_asking_defaults;           /* until the server has answered `defaults_seq` */
+    struct default_device defaults[2]; /* by enum audio_direction */
 
     struct list lines; /* struct line::link: what shall be connected */
 };
@@ -194,14 +204,25 @@ void graph_start(struct pipewire *pw);
 void graph_stop(struct pipewire *pw);
 void graph_on_done(struct pipewire *pw, int seq);
 void graph_tell_all(struct pipewire *pw);
-void graph_tell_defaults(struct pipewire *pw);
 struct graph_node *graph_find(const struct pipewire *pw, const char *key);
-struct graph_node *graph_default_node(const struct pipewire *pw, enum audio_direction direction);
 struct graph_card *graph_find_card(const struct pipewire *pw, int64_t id);
-/* The direction of "default.output" or "default.input"; false: the name is none of them. */
-/* Looks in a second at the nodes that have come lately. */
+/* Looks in a second at the nodes that have come lately, and at the system's choice. */
 void graph_look_again(struct pipewire *pw);
-bool graph_is_default_name(const char *key, enum audio_direction *ret);
+
+/* ---- defaults.c ---- */
+void defaults_metadata_add(struct pipewire *pw, uint32_t id, const struct spa_dict *props);
+/* Asks for them anew, unless that is under way. */
+void defaults_look(struct pipewire *pw);
+void defaults_on_done(struct pipewire *pw, int seq);
+/* The connection is gone. */
+void defaults_stop(struct pipewire *pw);
+/* Tells the watcher if there is something new. */
+void defaults_tell(struct pipewire *pw);
+/* The direction of "default.output" or "default.input"; false: the name is none of them. */
+bool defaults_find(const char *system_name, enum audio_direction *ret);
+/* nullptr: the system has chosen none, or it is not there. */
+struct graph_node *defaults_node(const struct pipewire *pw, enum audio_direction direction);
+enum err defaults_no_session(const struct pipewire *pw, struct err_info *ret);
 
 /* ---- graph_node.c ---- */
 void graph_node_add(struct pipewire *pw, uint32_t id, const char *media_class, const struct spa_dict *props);
@@ -212,7 +233,6 @@ void graph_node_is_ready(struct graph_node *node);
 void graph_node_tell(struct graph_node *node);
 /* It has been there for some seconds. */
 bool graph_node_is_settled(const struct graph_node *node);
-enum err graph_no_session(const struct pipewire *pw, struct err_info *ret);
 
 /* ---- volume.c ---- */
 void volume_read(struct volume *volume, const struct spa_pod *props);

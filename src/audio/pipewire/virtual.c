@@ -106,9 +106,9 @@ static bool describe(const struct line *line, struct news_device *ret) {
         return false;
     } else {
         memcpy(ret->display_name, node->description, sizeof ret->display_name);
-        ret->is_default = strcmp(pw->default_names[line->direction == AUDIO_INPUT ? AUDIO_OUTPUT : AUDIO_INPUT],
+        ret->is_default = strcmp(pw->defaults[line->direction == AUDIO_INPUT ? AUDIO_OUTPUT : AUDIO_INPUT].node_name,
                                  ret->system_name) == 0;
-        (void)graph_no_session(pw, &ret->failure);
+        (void)defaults_no_session(pw, &ret->failure);
     }
     return true;
 }
@@ -153,7 +153,7 @@ void virtual_restore_volume(struct line *line) {
 
 static void volume_is_new(struct line *line) {
     virtual_tell(line);
-    graph_tell_defaults(line->pw);
+    defaults_tell(line->pw);
 }
 
 void virtual_set_volume(struct line *line, const struct volume_wish *wish) {
