@@ -42,7 +42,7 @@ static void forget(struct link_record *record) {
     list_remove(&record->in_engine);
     record->engine->n_objects--;
     if (record->node)
-        engine_node_link_closed(record->node);
+        engine_node_link_closed(record->node, record->config.receiving);
     record->node = nullptr;
 }
 
@@ -198,8 +198,7 @@ uint32_t engine_add_link_take(struct engine *engine, uint32_t node, const struct
     record->result = check(engine, node, node_record, config, &record->info);
     if (record->result == ERR_OK) {
         record->node = node_record;
-        node_record->n_links++;
-        node_record->thread->load++;
+        engine_node_add_link(node_record, config->receiving);
         join_share(record);
     }
     engine->n_objects++;

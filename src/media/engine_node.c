@@ -18,6 +18,17 @@ static struct media_thread *least_loaded(struct engine *engine) {
     return best;
 }
 
+static unsigned load_of(const struct node_record *record) {
+    return record->links_load > record->least_load ? record->links_load : record->least_load;
+}
+
+void engine_node_add_link(struct node_record *record, bool receiving) {
+    record->thread->load -= load_of(record);
+    record->links_load += receiving ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
+    record->thread->load += load_of(record);
+    record->n_links++;
+}
+
 static enum err make_record(struct engine *engine, struct audio_stream *stream, enum audio_direction direction,
                             struct node_record **ret, struct err_info *reterr) {
     if (engine->n_objects == ENGINE_OBJECTS_MAX)
@@ -46,8 +57,9 @@ enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream
     record->engine = engine;
     record->id = engine_new_id(engine);
     record->state = RECORD_LIVE;
+    record->least_load = direction == AUDIO_OUTPUT ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
     record->thread = least_loaded(engine);
-    record->thread->load++;
+    record->thread->load += load_of(record);
     engine->n_objects++;
     list_append(&engine->nodes, &record->in_engine);
     media_thread_command(record->thread, &(struct command){.kind = COMMAND_ADD_NODE, .node = record->node});
@@ -85,9 +97,11 @@ static void leave_without_links(struct node_record *record) {
     media_thread_command(record->thread, &(struct command){.kind = COMMAND_REMOVE_NODE, .node = record->node});
 }
 
-void engine_node_link_closed(struct node_record *record) {
+void engine_node_link_closed(struct node_record *record, bool receiving) {
+    record->thread->load -= load_of(record);
+    record->links_load -= receiving ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
+    record->thread->load += load_of(record);
     record->n_links--;
-    record->thread->load--;
     leave_without_links(record);
 }
 
@@ -116,7 +130,7 @@ static void close_work(void *arg) {
 static void on_closed(void *arg) {
     struct node_record *record = arg;
     if (record->engine) {
-        record->thread->load--;
+        record->thread->load -= load_of(record);
         record->engine->n_objects--;
         list_remove(&record->in_engine);
         if (record->removed)

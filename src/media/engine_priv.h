@@ -35,6 +35,10 @@ enum record_state {
     RECORD_CLOSING, /* a worker closes it */
 };
 
+/* What links cost their thread, one beside the other: to receive is about twice the work (make bench ONLY=cpu). */
+constexpr unsigned ENGINE_LOAD_SEND = 1;
+constexpr unsigned ENGINE_LOAD_RECEIVE = 2;
+
 struct node_record {
     struct list_link in_engine; /* struct engine::nodes */
     struct engine *engine;
@@ -44,7 +48,9 @@ struct node_record {
     struct delay *delay; /* the node's; nullptr: it never had one */
     int64_t delay_ns;
     struct media_thread *thread;
-    size_t n_links; /* records that refer to it */
+    size_t n_links;      /* records that refer to it */
+    unsigned links_load; /* … and what they cost its thread */
+    unsigned least_load; /* one link is expected: endpoints come before their links */
     bool told_to_go;
     void (*removed)(void *arg);
     void *removed_arg;
@@ -127,8 +133,9 @@ void engine_call_later(struct engine *engine, void (*done)(void *arg), void *arg
 struct node_record *engine_find_node(struct engine *engine, uint32_t id);
 void engine_node_notice(struct engine *engine, const struct notice *notice);
 int64_t engine_node_delay_ns(const struct node_record *record);
-/* One of its links is no more. */
-void engine_node_link_closed(struct node_record *node);
+/* A record refers to it; or does so no more. */
+void engine_node_add_link(struct node_record *node, bool receiving);
+void engine_node_link_closed(struct node_record *node, bool receiving);
 void engine_node_destroy_now(struct node_record *record);
 
 /* ---- engine_link.c ---- */

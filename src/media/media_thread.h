@@ -67,7 +67,7 @@ struct media_thread {
     struct ticker ticker;
     struct poller poller;
     _Atomic bool stopping;
-    unsigned load; // core: nodes and links on it
+    unsigned load; // core: of the nodes and links on it, see engine_priv.h
     // media thread
     struct list nodes; /* struct node::in_thread */
     struct packet *packets;

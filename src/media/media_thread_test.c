@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/loop_uv.h"
-#include "media/engine.h"
+#include "media/engine_priv.h"
 #include "support/fake_audio.h"
 
 /*
@@ -137,6 +137,15 @@ static void on_event(void *arg, const struct engine_event *event) {
     loop_uv_stop(bed->uv);
 }
 
+static void add_nodes(struct bed *bed, struct stream *s) {
+    s->bed = bed;
+    fake_source_init(&s->source, 48000, 2, fake_steady);
+    fake_sink_init(&s->sink, 48000, 2, 48000);
+    assert_int_equal(engine_add_node_take(bed->engine, &s->source.stream, AUDIO_INPUT, &s->source_node, nullptr),
+                     ERR_OK);
+    assert_int_equal(engine_add_node_take(bed->engine, &s->sink.stream, AUDIO_OUTPUT, &s->sink_node, nullptr), ERR_OK);
+}
+
 static int bed_setup(void **state) {
     struct bed *bed = calloc(1, sizeof *bed);
     assert_int_equal(loop_uv_create(&bed->uv, nullptr), ERR_OK);
@@ -145,15 +154,8 @@ static int bed_setup(void **state) {
         .clock = clock_system(), .loop = loop_uv_loop(bed->uv), .codec = bed->codec, .n_threads = 3, .realtime = true};
     assert_int_equal(engine_create(&config, on_event, bed, &bed->engine, nullptr), ERR_OK);
     for (size_t i = 0; i < N_STREAMS; i++) {
-        struct stream *s = &bed->streams[i];
-        s->bed = bed;
-        fake_source_init(&s->source, 48000, 2, fake_steady);
-        fake_sink_init(&s->sink, 48000, 2, 48000);
-        assert_int_equal(engine_add_node_take(bed->engine, &s->source.stream, AUDIO_INPUT, &s->source_node, nullptr),
-                         ERR_OK);
-        assert_int_equal(engine_add_node_take(bed->engine, &s->sink.stream, AUDIO_OUTPUT, &s->sink_node, nullptr),
-                         ERR_OK);
-        add_link_pair(bed, s);
+        add_nodes(bed, &bed->streams[i]);
+        add_link_pair(bed, &bed->streams[i]);
     }
     bed->deadline = (struct loop_timer){.fire = on_deadline, .arg = bed};
     bed->poll = (struct loop_timer){.fire = on_poll, .arg = bed};
@@ -277,6 +279,44 @@ static void sender_that_starts_anew_is_heard(void **) {
     free(r);
 }
 
+static unsigned work_of(const struct engine *engine, const struct media_thread *thread) {
+    unsigned n = 0;
+    const struct node_record *node;
+    list_for_each(node, &engine->nodes, in_engine) if (node->thread == thread) n +=
+        node->node->direction == AUDIO_OUTPUT ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
+    return n;
+}
+
+/* As streams come: a source, a destination, their links, and so on. With a decoder for each of the destinations, a thread that
+ * had all of these would have two thirds of the work. */
+static void threads_share_the_work(void **) {
+    struct bed *bed = calloc(1, sizeof *bed);
+    assert_int_equal(loop_uv_create(&bed->uv, nullptr), ERR_OK);
+    assert_int_equal(roc_codec_create((struct log){}, &bed->codec, nullptr), ERR_OK);
+    struct engine_config config = {
+        .clock = clock_system(), .loop = loop_uv_loop(bed->uv), .codec = bed->codec, .n_threads = 2};
+    assert_int_equal(engine_create(&config, on_event, bed, &bed->engine, nullptr), ERR_OK);
+    const struct media_thread *threads = bed->engine->threads;
+    for (size_t i = 0; i < N_STREAMS; i++) {
+        add_nodes(bed, &bed->streams[i]);
+        add_link_pair(bed, &bed->streams[i]);
+        unsigned first = work_of(bed->engine, &threads[0]), second = work_of(bed->engine, &threads[1]);
+        assert_true(first <= second + ENGINE_LOAD_RECEIVE && second <= first + ENGINE_LOAD_RECEIVE);
+        assert_int_equal(threads[0].load, first);
+        assert_int_equal(threads[1].load, second);
+    }
+    bed->n_wanted = 2 * N_STREAMS;
+    for (size_t i = 0; i < N_STREAMS; i++) {
+        engine_remove_node(bed->engine, bed->streams[i].sink_node, on_removed, bed);
+        engine_remove_node(bed->engine, bed->streams[i].source_node, on_removed, bed);
+    }
+    bed->deadline = (struct loop_timer){.fire = on_deadline, .arg = bed};
+    loop_timer_start(loop_uv_loop(bed->uv), &bed->deadline, DEADLINE_NS);
+    run_until_stopped(bed);
+    assert_int_equal(threads[0].load + threads[1].load, 0);
+    bed_teardown((void *[]){bed});
+}
+
 static void engine_goes_while_links_are_opened(void **) {
 }
 
@@ -286,6 +326,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(engine_goes_while_everything_plays, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(engine_goes_while_links_are_opened, bed_setup, bed_teardown),
         cmocka_unit_test(sender_that_starts_anew_is_heard),
+        cmocka_unit_test(threads_share_the_work),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
