@@ -95,6 +95,7 @@ static const struct family STREAM_FAMILIES[] = {
     GLITCHES(device_xrun),
     GLITCHES(sender_stopped),
     GLITCHES(clock_jump),
+    GLITCHES(resync),
     LATENCY(end_to_end, "end_to_end"),
     LATENCY(target, "target"),
     LATENCY(network, "network"),

@@ -271,6 +271,27 @@ static void ten_milliseconds_bear_clocks_that_differ(void **state) {
     assert_int_equal(rig->n_changes, 0); /* it is no change of the latency */
 }
 
+/* Clocks that no resampler follows: libroc begins anew each time its queue has left its bounds, though nothing was missing. */
+static void what_the_decoder_leaves_out_is_told(void **state) {
+    struct rig *rig = *state;
+    struct stream *const all[] = {new_stream(rig, 0, 0, 256, 20'000, 50), new_stream(rig, 0, 0, 256, -20'000, 50)};
+    run(rig, 30'000);
+    uint64_t before[2];
+    for (size_t i = 0; i < 2; i++) {
+        begin_counting(all[i]);
+        before[i] = status_of(rig, all[i]->receive).lost_frames;
+    }
+    run(rig, 60'000);
+    for (size_t i = 0; i < 2; i++) {
+        show(i ? "-20000 ppm" : "+20000 ppm", all[i]);
+        struct engine_link_status status = status_of(rig, all[i]->receive);
+        assert_in_range(all[i]->out.n_zeros, 48'000 / 2, 60 * 48'000);
+        assert_in_range(status.lost_frames - before[i], all[i]->out.n_zeros * 9 / 10, all[i]->out.n_zeros * 11 / 10);
+        assert_int_equal(status.lost_machine, status.lost_frames);
+        assert_int_equal(status.sessions, 1);
+    }
+}
+
 /* ---- standing still ---- */
 
 /* A card that nobody uses goes on sleeping for minutes, and the sound for it is thrown away as it comes. */
@@ -493,6 +514,7 @@ int main(int argc, char **) {
         TEST(sources_of_all_quanta_are_followed),
         TEST(ten_milliseconds_are_enough_between_cards),
         TEST(ten_milliseconds_bear_clocks_that_differ),
+        TEST(what_the_decoder_leaves_out_is_told),
         TEST(sink_that_stands_still_drains_its_streams),
         TEST(standing_still_may_be_noticed_late),
         TEST(source_that_stands_still_sends_nothing),

@@ -13,6 +13,7 @@
  *   device_xrun     the destination's device found nothing to play, or had no room; how much that cost is not known
  *   sender_stopped  the sender left it out, or was started anew
  *   clock_jump      the sender's numbers or timestamps went on elsewhere
+ *   resync          its packets came; the decoder had lost its place among them, and began anew
  *
  * Threads: any.
  */
@@ -23,6 +24,7 @@ enum glitch_kind {
     GLITCH_DEVICE_XRUN,
     GLITCH_SENDER_STOPPED,
     GLITCH_CLOCK_JUMP,
+    GLITCH_RESYNC,
     GLITCH_N_KINDS,
 };
 

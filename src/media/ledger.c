@@ -24,6 +24,7 @@ static const enum ledger_blame who_by_kind[GLITCH_N_KINDS] = {
     [GLITCH_NETWORK_LOSS] = LEDGER_NETWORK,  [GLITCH_LATE] = LEDGER_NETWORK,
     [GLITCH_STALL] = LEDGER_MACHINE,         [GLITCH_DEVICE_XRUN] = LEDGER_MACHINE,
     [GLITCH_SENDER_STOPPED] = LEDGER_SENDER, [GLITCH_CLOCK_JUMP] = LEDGER_SENDER,
+    [GLITCH_RESYNC] = LEDGER_MACHINE,
 };
 
 static void blame(struct ledger *ledger, enum glitch_kind why, uint64_t frames, uint64_t stalls, int64_t at_ns) {
@@ -145,6 +146,7 @@ void ledger_trouble(struct ledger *ledger, const struct ledger_news *news, int64
     watch_packets(ledger, news->missing, now_ns);
     watch_late_packets(ledger, news->late, now_ns);
     ledger->packets = news->packets;
+    ledger->silence_sent_ns = news->silence_sent_ns;
     watch_pause(ledger, news->last_packet_ns, now_ns);
     if (news->stall_end_ns > ledger->stall_end_ns && news->stall_ns >= ledger->config.target_latency_ns / 2) {
         ledger->stall_begin_ns = news->stall_end_ns - news->stall_ns;
@@ -187,8 +189,11 @@ static void judge(struct ledger *ledger, const struct ledger_hole *hole) {
         return;
     }
     uint64_t left = blame_network(ledger, hole);
-    if (left > 0 && ledger->restart_ns && hole->at_ns >= ledger->restart_ns && hole->at_ns <= ledger->restart_ns + echo)
-        blame(ledger, ledger->restart, left, left == hole->frames ? hole->stalls : 0, hole->at_ns);
+    uint64_t stalls = left == hole->frames ? hole->stalls : 0;
+    if (ledger->restart_ns && hole->at_ns >= ledger->restart_ns && hole->at_ns <= ledger->restart_ns + echo)
+        blame(ledger, ledger->restart, left, stalls, hole->at_ns);
+    else if (hole->was_sent)
+        blame(ledger, GLITCH_RESYNC, left, stalls, hole->at_ns);
 }
 
 static void judge_until(struct ledger *ledger, int64_t until_ns) {
@@ -206,8 +211,10 @@ static void suspect(struct ledger *ledger, uint64_t frames, uint32_t stalls, int
         judge_until(ledger, ledger->holes[ledger->first_hole].at_ns);
     if (!is_near) {
         last = (ledger->first_hole + ledger->n_holes++) % LEDGER_HOLES_MAX;
-        ledger->holes[last] = (struct ledger_hole){.at_ns = now_ns};
+        ledger->holes[last] = (struct ledger_hole){.at_ns = now_ns, .was_sent = true};
     }
+    bool is_silence_sent = ledger->silence_sent_ns && now_ns - ledger->silence_sent_ns <= echo_ns(ledger);
+    ledger->holes[last].was_sent &= !is_silence_sent;
     ledger->holes[last].frames += (uint32_t)frames;
     ledger->holes[last].stalls += stalls;
 }
@@ -233,7 +240,7 @@ static bool is_all_sound(struct ledger *ledger, const float *frames, size_t n, s
 }
 
 bool ledger_sound(struct ledger *ledger, const float *frames, size_t n, size_t n_channels, bool due, int64_t now_ns) {
-    uint64_t shortest = ledger->config.rate_hz / 1000; /* below a millisecond a run of zeros is part of the sound */
+    uint64_t shortest = (uint64_t)LEDGER_SILENCE_NS * ledger->config.rate_hz / NS_PER_S;
     uint64_t suspicious = 0;
     uint32_t stalls = 0;
     bool all_sound = n > 0 && is_all_sound(ledger, frames, n, n_channels, shortest);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "media/glitch.h"
 
 struct ring;
@@ -17,6 +18,7 @@ struct ring;
  *   network  the gate says that packets never came, and were not repaired
  *   sender   no packets at all for a while, and none turned out to be missing afterwards, nor did they come in a bundle: then
  *            the network has held them up
+ *   machine  too, where the decoder has lost its place: nothing is missing, and there was no silence in the packets
  * Suspicions wait for a moment before they are judged, because the gate needs time to know whether a packet is lost;
  * holes in a pause of the sender wait until the pause is over. Silence without trouble is no loss. What plainly missing
  * packets can explain is limited to their length.
@@ -26,6 +28,9 @@ struct ring;
  *
  * Life cycle: ledger_init → (ledger_trouble, ledger_sound) each tick. Threads: one media thread; the counters any.
  */
+
+/* Below this a run of zeros is part of the sound. */
+constexpr int64_t LEDGER_SILENCE_NS = NS_PER_MS;
 
 struct ledger_config {
     uint32_t rate_hz; /* of the frames */
@@ -43,17 +48,19 @@ enum ledger_blame { LEDGER_NETWORK, LEDGER_MACHINE, LEDGER_SENDER };
 
 /* What the gate and the threads tell, as of now. */
 struct ledger_news {
-    uint64_t missing;       /* packets that have not come and cannot be repaired so far; falls when they do or can */
-    uint64_t late;          /* packets that came after their time */
-    uint64_t packets;       /* source packets that came */
-    int64_t last_packet_ns; /* when the last source packet came */
-    int64_t stall_end_ns;   /* the last stall of a media thread of ours, 0: none */
-    int64_t stall_ns;       /* and how long it was */
+    uint64_t missing;        /* packets that have not come and cannot be repaired so far; falls when they do or can */
+    uint64_t late;           /* packets that came after their time */
+    uint64_t packets;        /* source packets that came */
+    int64_t last_packet_ns;  /* when the last source packet came */
+    int64_t silence_sent_ns; /* when the last source packet came that had silence in it; 0: none has */
+    int64_t stall_end_ns;    /* the last stall of a media thread of ours, 0: none */
+    int64_t stall_ns;        /* and how long it was */
 };
 
 struct ledger_hole {
     int64_t at_ns;
     uint32_t frames, stalls;
+    bool was_sent; /* as sound */
 };
 constexpr size_t LEDGER_HOLES_MAX = 64; /* suspicions under way */
 constexpr size_t LEDGER_BUCKETS = 5;
@@ -65,6 +72,7 @@ struct ledger {
     struct ledger_hole holes[LEDGER_HOLES_MAX];
     size_t first_hole, n_holes;
     uint64_t zero_run; /* frames of silence up to now */
+    int64_t silence_sent_ns;
     /* Lowest number of missing packets in each fifth of somewhat more than the target latency: what never fell below that
      * in all of it, is missing for good. */
     uint64_t lowest[LEDGER_BUCKETS];

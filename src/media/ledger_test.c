@@ -22,10 +22,11 @@ struct scene {
     struct ledger ledger;
     struct ledger_news news;
     int64_t now_ns;
+    bool sends_silence; /* some packets are of silence, so that silence may be the sender's own */
 };
 
 static struct scene scene_new(void) {
-    struct scene scene = {.now_ns = NS_PER_S};
+    struct scene scene = {.now_ns = NS_PER_S, .sends_silence = true};
     ledger_init(&scene.ledger, &(struct ledger_config){.rate_hz = 48000,
                                                        .target_latency_ns = 100 * NS_PER_MS,
                                                        .packet_length_ns = 5 * NS_PER_MS});
@@ -67,6 +68,8 @@ static void pass(struct scene *scene, int n_ticks, bool sound, bool packets) {
         if (packets) {
             scene->news.last_packet_ns = scene->now_ns;
             scene->news.packets++;
+            if (scene->sends_silence)
+                scene->news.silence_sent_ns = scene->now_ns;
         }
         ledger_trouble(&scene->ledger, &scene->news, scene->now_ns);
         ledger_sound(&scene->ledger, frames, TICK, 1, true, scene->now_ns);
@@ -85,6 +88,31 @@ static void silence_without_trouble_is_no_loss(void **) {
     struct scene s = scene_new();
     pass(&s, 200, true, true);
     pass(&s, 1000, false, true);
+    pass(&s, 200, true, true);
+    lost_is(&s, 0, 0, 0);
+}
+
+static void silence_that_nobody_sent_is_the_decoder_s(void **) {
+    struct scene *s = scene_with_glitches();
+    s->sends_silence = false;
+    pass(s, 200, true, true);
+    int64_t begin_ns = s->now_ns;
+    pass(s, 10, false, true);
+    pass(s, 200, true, true);
+    lost_is(s, 0, 10 * TICK, 0);
+    assert_int_equal(s->ledger.counters.stalls, 1);
+    for (int64_t i = 0; i < 10; i += 2) /* what is near is one suspicion */
+        next_is(s, GLITCH_RESYNC, 2 * TICK, begin_ns + (i + 1) * 5 * NS_PER_MS);
+    scene_free(s);
+}
+
+/* What is heard came a target latency ago, and more. */
+static void silence_that_was_sent_lately_is_the_sender_s(void **) {
+    struct scene s = scene_new();
+    pass(&s, 200, true, true);
+    s.sends_silence = false;
+    pass(&s, 40, true, true);
+    pass(&s, 10, false, true);
     pass(&s, 200, true, true);
     lost_is(&s, 0, 0, 0);
 }
@@ -337,6 +365,8 @@ static void nothing_is_due_before_the_session_plays(void **) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence_without_trouble_is_no_loss),
+        cmocka_unit_test(silence_that_nobody_sent_is_the_decoder_s),
+        cmocka_unit_test(silence_that_was_sent_lately_is_the_sender_s),
         cmocka_unit_test(missing_packets_explain_as_much_as_they_held),
         cmocka_unit_test(repaired_packets_explain_nothing),
         cmocka_unit_test(pause_of_the_sender_is_its_fault),

@@ -76,6 +76,7 @@ enum err link_receive_create(const struct link_receive_config *config, void *own
         return e;
     }
     link->fec = config->settings.fec;
+    link->silence_run = LEDGER_SILENCE_NS * config->settings.wire_rate_hz / NS_PER_S / 2;
     link->owner = owner;
     link->path = config->path;
     snprintf(link->member, sizeof link->member, "%s", config->member ? config->member : "");
@@ -140,11 +141,12 @@ static void hold(struct link_receive *link, const struct packet *packet) {
     memcpy(kept, packet, offsetof(struct packet, data) + packet->len);
 }
 
-static void measure_arrival(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
+static void look_into(struct link_receive *link, const struct tick *tick, const struct packet *packet) {
     struct rtp_source source;
-    if ((!link->adapts && !link->follows_drift) || packet->iface != MEDIA_SOURCE ||
-        !rtp_parse_source(packet->data, packet->len, link->fec, &source))
+    if (packet->iface != MEDIA_SOURCE || !rtp_parse_source(packet->data, packet->len, link->fec, &source))
         return;
+    if (rtp_has_silence(packet->data, &source, link->remap.n_from, link->silence_run))
+        link->silence_sent_ns = tick->now_ns;
     if (link->adapts)
         arrivals_packet(&link->arrivals, source.seq, source.timestamp, tick->now_ns);
     if (link->follows_drift)
@@ -188,7 +190,7 @@ static void take_packet(struct link_receive *link, const struct tick *tick, cons
             link->first_packet_ns = tick->now_ns;
         break;
     }
-    measure_arrival(link, tick, packet);
+    look_into(link, tick, packet);
     if (link->awaiting_decoder)
         hold(link, packet);
     else
@@ -375,6 +377,7 @@ static void tell_ledger(struct link_receive *link, const struct tick *tick) {
         .late = atomic_load_explicit(&gate_counters(link->gate)->late, memory_order_relaxed),
         .packets = atomic_load_explicit(&gate_counters(link->gate)->source_packets, memory_order_relaxed),
         .last_packet_ns = gate_last_packet_ns(link->gate),
+        .silence_sent_ns = link->silence_sent_ns,
         .stall_end_ns = atomic_load_explicit(&tick->stalls->end_ns, memory_order_relaxed),
         .stall_ns = atomic_load_explicit(&tick->stalls->length_ns, memory_order_relaxed),
     };

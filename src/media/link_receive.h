@@ -74,6 +74,8 @@ struct link_receive {
     bool told_playing;
     int64_t quota_ns;        /* while catching up: time whose packets may be taken */
     int64_t first_packet_ns; /* of the playing session */
+    int64_t silence_sent_ns; /* when the last packet came that had silence in it; 0: none has */
+    size_t silence_run;      /* frames of the wire: half of what the ledger suspects, since it may lie in two packets */
     union path_address feedback_address;
     struct packet *held; /* owned: LINK_HELD_MAX */
     size_t n_held;

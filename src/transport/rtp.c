@@ -71,6 +71,16 @@ bool rtp_parse_source(const uint8_t *packet, size_t len, enum codec_fec fec, str
     return true;
 }
 
+bool rtp_has_silence(const uint8_t *packet, const struct rtp_source *source, size_t n_channels, size_t n_run) {
+    size_t frame = n_channels * sizeof(int16_t);
+    for (size_t at = 0; at + frame <= source->payload_len; at += n_run * frame) {
+        const uint8_t *bytes = packet + RTP_HEADER_SIZE + at;
+        if (bytes[0] == 0 && memcmp(bytes, bytes + 1, frame - 1) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool rtp_parse_repair(const uint8_t *packet, size_t len, enum codec_fec fec, struct rtp_repair *ret) {
     size_t header = fec_formats[fec].repair_size;
     if (fec == CODEC_FEC_NONE || len <= header + RTP_HEADER_SIZE || len > PACKET_MAX)

@@ -50,6 +50,9 @@ struct rtp_repair {
 };
 
 bool rtp_parse_source(const uint8_t *packet, size_t len, enum codec_fec fec, struct rtp_source *ret);
+/* Whether there is silence in the sound of a source packet, parsed before: 16-bit samples, all channels zero. A run of n_run
+ * frames of it does not go unseen, and a shorter one may be seen. */
+bool rtp_has_silence(const uint8_t *packet, const struct rtp_source *source, size_t n_channels, size_t n_run);
 bool rtp_parse_repair(const uint8_t *packet, size_t len, enum codec_fec fec, struct rtp_repair *ret);
 /* b - a in block numbers, as a small signed number. */
 int32_t rtp_sbn_diff(uint32_t a, uint32_t b);

@@ -35,6 +35,31 @@ static void a_sound_packet_is_read(void **) {
     }
 }
 
+static void silence_in_a_packet_is_seen(void **) {
+    struct codec_settings settings = roc_packets_settings(CODEC_FEC_RS8M);
+    struct roc_sender sender;
+    struct packet packet;
+    struct rtp_source source;
+    roc_sender_init(&sender, &settings, 1, 1);
+    roc_sender_source(&sender, &packet);
+    assert_true(rtp_parse_source(packet.data, packet.len, CODEC_FEC_RS8M, &source));
+    uint8_t *sound = packet.data + RTP_HEADER_SIZE;
+    for (size_t i = 0; i < source.payload_len; i++)
+        sound[i] = i % 4 == 3; /* one channel is silent, the other as quiet as can be */
+    assert_false(rtp_has_silence(packet.data, &source, 2, 24));
+    for (size_t begin = 0; begin + 24 <= 240; begin++) { /* frames */
+        memset(sound + 4 * begin, 0, 4 * 24UL);
+        assert_true(rtp_has_silence(packet.data, &source, 2, 24));
+        for (size_t i = 4 * begin; i < 4 * (begin + 24); i++)
+            sound[i] = i % 4 == 3;
+    }
+    memset(sound, 0, source.payload_len);
+    assert_true(rtp_has_silence(packet.data, &source, 2, 24));
+    assert_true(rtp_has_silence(packet.data, &source, 16, 24));
+    source.payload_len = 3; /* not even a frame */
+    assert_false(rtp_has_silence(packet.data, &source, 2, 24));
+}
+
 static void a_repair_packet_is_read(void **) {
     for (enum codec_fec fec = CODEC_FEC_RS8M; fec <= CODEC_FEC_LDPC; fec++) {
         struct codec_settings settings = roc_packets_settings(fec);
@@ -231,6 +256,7 @@ static void rtcp_cut_short_is_refused(void **) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_packet_is_read),
+        cmocka_unit_test(silence_in_a_packet_is_seen),
         cmocka_unit_test(a_repair_packet_is_read),
         cmocka_unit_test(what_libroc_never_sends_is_refused),
         cmocka_unit_test(impossible_repair_packets_are_refused),

@@ -101,7 +101,7 @@ def told_after(api, stream, cause, happen, tries=5):
 def test_there_are_none_at_first(heard):
     api, into, out = heard
     assert api.get(into['stream_uri'])['status']['glitches'].keys() == {'network_loss', 'late', 'stall', 'device_xrun',
-                                                                        'sender_stopped', 'clock_jump'}
+                                                                        'sender_stopped', 'clock_jump', 'resync'}
     assert glitches(api, out) == [], 'nobody here hears it'
     assert 'glitches' not in api.get(out['stream_uri'])['status']
     api.problem(404, 'GET', '/streams/ab12cd-ef34gh-ij56kl/glitches')

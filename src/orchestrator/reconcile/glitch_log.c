@@ -27,6 +27,10 @@ static const struct {
                                "The sender sent nothing for a while, or was started anew."},
     [GLITCH_CLOCK_JUMP] = {GLITCH_CAUSE_CLOCK_JUMP,
                            "The timestamps of the sender jumped, and its sound was taken up again from there."},
+    [GLITCH_RESYNC] =
+        {GLITCH_CAUSE_RESYNC,
+         "The decoder lost its place in the sender's sound and took it up anew: the clocks of both ends differ too "
+         "much for the target latency; a longer one helps."},
 };
 
 /* A bad network has two kinds of them in turn. */
@@ -76,5 +80,6 @@ void glitch_log_show_counts(const struct glitch_log *log, struct stream_glitch_c
         .device_xrun = (int64_t)log->pieces[GLITCH_DEVICE_XRUN],
         .sender_stopped = (int64_t)log->pieces[GLITCH_SENDER_STOPPED],
         .clock_jump = (int64_t)log->pieces[GLITCH_CLOCK_JUMP],
+        .resync = (int64_t)log->pieces[GLITCH_RESYNC],
     };
 }

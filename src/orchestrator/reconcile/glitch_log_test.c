@@ -31,7 +31,7 @@ static void what_is_near_and_alike_is_one(void **) {
     glitch_log_show_counts(&log, &counts);
     assert_int_equal(counts.late, 4);
     assert_int_equal(counts.network_loss, 1);
-    assert_int_equal(counts.stall + counts.device_xrun + counts.sender_stopped + counts.clock_jump, 0);
+    assert_int_equal(counts.stall + counts.device_xrun + counts.sender_stopped + counts.clock_jump + counts.resync, 0);
 }
 
 static void a_clock_that_is_set_back_begins_a_new_one(void **) {
@@ -67,8 +67,8 @@ static void the_last_ones_are_kept(void **) {
 }
 
 static void each_kind_is_shown_by_its_name(void **) {
-    static const char *const NAMES[GLITCH_N_KINDS] = {"network_loss", "late",           "stall",
-                                                      "device_xrun",  "sender_stopped", "clock_jump"};
+    static const char *const NAMES[GLITCH_N_KINDS] = {"network_loss",   "late",       "stall", "device_xrun",
+                                                      "sender_stopped", "clock_jump", "resync"};
     for (enum glitch_kind kind = 0; kind < GLITCH_N_KINDS; kind++) {
         struct glitch_log log = {};
         struct stream_glitch shown;
