@@ -18,6 +18,8 @@ constexpr int64_t PAUSE_NS = 100 * NS_PER_MS;
 constexpr double STEP_AS_LINE = 1.5;
 constexpr double SURE = 2; /* standard deviations */
 constexpr size_t PIECES = 16;
+/* Part of a rise that must be left without its steepest part: more than two steps have. */
+constexpr double GRADUAL = 0.55;
 
 void drift_init(struct drift *drift, uint32_t frame_rate_hz, uint32_t wire_rate_hz, int64_t packet_ns) {
     *drift = (struct drift){.frame_rate_hz = frame_rate_hz, .wire_rate_hz = wire_rate_hz, .packet_ns = packet_ns};
@@ -96,19 +98,19 @@ static double slope_of(const float *points, size_t n, double *ret_deviation) {
     return slope;
 }
 
-/* How much steeper than `known` the median piece is; that of a step is level. */
-static double median_above(const float *points, size_t n, double known) {
-    double sorted[PIECES - 1];
+/* How much steeper than `known` the line would be without its steepest part: that of a single step is level. A step lies in one
+ * piece or in two. */
+static double without_steepest(const float *points, size_t n, double known, double direction) {
+    double sum = 0, before = 0, steepest = 0;
     size_t length = n / PIECES;
     for (size_t i = 0; i + 1 < PIECES; i++) {
         const float *piece = points + i * length;
-        double rise = (mean(piece + length, length) - mean(piece, length)) / ((double)length * POINT_S) - known;
-        size_t at = i;
-        for (; at > 0 && sorted[at - 1] > rise; at--)
-            sorted[at] = sorted[at - 1];
-        sorted[at] = rise;
+        double rise = mean(piece + length, length) - mean(piece, length) - known * (double)length * POINT_S;
+        sum += rise;
+        steepest = fmax(steepest, direction * (rise + before));
+        before = rise;
     }
-    return sorted[(PIECES - 1) / 2];
+    return (sum - direction * steepest) / ((double)(length * (PIECES - 1)) * POINT_S);
 }
 
 static bool judge(const struct drift *drift, double *ret_slope) {
@@ -119,8 +121,8 @@ static bool judge(const struct drift *drift, double *ret_slope) {
     *ret_slope = slope;
     if (fabs(slope) > DRIFT_MAX || fabs(off) < DRIFT_MIN || fabs(off) < least)
         return false;
-    double median = median_above(drift->points, drift->n, known);
-    return off > 0 ? median > off / 2 : median < off / 2;
+    double direction = off > 0 ? 1 : -1;
+    return direction * without_steepest(drift->points, drift->n, known, direction) > GRADUAL * fabs(off);
 }
 
 bool drift_tick(struct drift *drift, int64_t now_ns, int64_t *ret_ppm) {

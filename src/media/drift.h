@@ -14,8 +14,9 @@
  * left to correct.
  *
  * A device moves whole quanta. Where they are as long as a tick, or some of them are, drift does not show for a long time,
- * and then as a step. So the line is not believed before it is longer than one step could make it, nor unless most of its
- * pieces go its way; nor is what may be chance, by how far the points are from it.
+ * and then as a step. So the line is not believed before it is longer than one step could make it, nor if it would not rise
+ * without its steepest part: of several steps one is left out, and the others still go its way. Nor is what may be chance,
+ * by how far the points are from the line.
  *
  * Life cycle: drift_init → drift_packet, drift_played, drift_tick …   Threads: one (media thread).
  */

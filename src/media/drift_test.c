@@ -81,7 +81,7 @@ static void clocks_that_differ_are_found_in_time(void **) {
 /* Nothing is made of chance, nor of the steps of quanta that are as long as a tick. */
 static void what_is_no_drift_is_none(void **) {
     static const struct ends CASES[] = {
-        {0, 0, 128, 128, 0},    {5, -5, 128, 128, 0},  {0, 0, 240, 240, 0}, {200, -200, 240, 240, 0},
+        {0, 0, 128, 128, 0},    {5, -5, 128, 128, 0},  {0, 0, 240, 240, 0}, {20, -20, 240, 240, 0},
         {0, 0, 128, 128, 20e6}, {10, 0, 64, 240, 8e6}, {0, 0, 256, 480, 0},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -92,6 +92,22 @@ static void what_is_no_drift_is_none(void **) {
         if (n_told > 0)
             print_message("case %zu: %d times, last %lld ppm\n", i, n_told, (long long)ppm);
         assert_int_equal(n_told, 0);
+    }
+}
+
+/* With quanta of a tick each there is nothing but steps of 5 ms, one in 12 to 25 s. */
+static void steps_upon_steps_are_drift(void **) {
+    static const struct ends CASES[] = {
+        {200, -200, 240, 240, 0}, {-150, 150, 240, 240, 0}, {0, 300, 1, 240, 0}, {-200, 0, 240, 240, 1e6}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct drift drift = fresh();
+        int64_t now_ns = NS_PER_S, ppm = 0, at_ns = 0;
+        srand(5);
+        assert_in_range(run(&drift, &CASES[i], &now_ns, 180, &ppm, &at_ns), 1, 3);
+        int64_t want = (int64_t)(CASES[i].sender_ppm - CASES[i].receiver_ppm);
+        assert_in_range(ppm - want + 1000, 920, 1080);
+        assert_in_range(run(&drift, &CASES[i], &now_ns, 900, &ppm, &at_ns), 0, 3);
+        assert_in_range(ppm - want + 1000, 920, 1080);
     }
 }
 
@@ -131,6 +147,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clocks_that_differ_are_found_in_time),
         cmocka_unit_test(what_is_no_drift_is_none),
+        cmocka_unit_test(steps_upon_steps_are_drift),
         cmocka_unit_test(jumps_are_no_drift),
         cmocka_unit_test(what_is_known_stays_known),
     };
