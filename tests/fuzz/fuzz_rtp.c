@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <string.h>
+
 #include "fuzz/target.h"
 #include "transport/rtp.h"
 
@@ -37,6 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             FUZZ_CHECK(size <= PACKET_MAX && data[0] == 0x80 && source.payload_type < 128);
             FUZZ_CHECK(source.payload_len == size - RTP_HEADER_SIZE - (fec == CODEC_FEC_NONE ? 0 : 6));
             FUZZ_CHECK(source.payload_len > 0);
+            size_t n_channels = data[1] % 16 + 1;
+            bool may_be_silent = memchr(data + RTP_HEADER_SIZE, 0, source.payload_len) != nullptr;
+            FUZZ_CHECK(!rtp_has_silence(data, &source, n_channels, data[2] + 1) || may_be_silent);
             if (fec != CODEC_FEC_NONE)
                 check_block(&source.fec, fec, /* repair= */ false);
         }
