@@ -3,6 +3,7 @@
 does, and goes away as it came."""
 import re
 
+from support.site import Site
 from support.wait import wait_until
 
 QUANTUM = 2048  # 42.7 ms
@@ -45,3 +46,25 @@ def test_a_target_that_does_not_hold_what_the_device_takes_at_once(pipewire, dae
     wait_until(lambda: reason_of(api, stream), 'the reason once more', deadline=60)
     force(pipewire, 0)
     wait_until(lambda: api.stream_is(stream, 'running') and not reason_of(api, stream), 'the reason to go', deadline=60)
+
+
+def test_the_source_s_device_is_another_peer_s(pipewire, tmp_path):
+    site = Site(tmp_path, ('desk', 'hall'))
+    site.daemons['desk'].extra_env = pipewire.daemon_env()
+    try:
+        site.start()
+        hall = site.api('hall')
+        listed = f'/peers/{site.uids["desk"]}/endpoints'
+        microphone = wait_until(lambda: next((e for e in hall.get(listed) if e.get('system_name') == 'fake-mic'), None),
+                                'the microphone')
+        stream = hall.stream(microphone, hall.sink(), target_latency_ms=TARGET_MS)
+        wait_until(lambda: hall.stream_is(stream, 'running'), 'sound')
+        force(pipewire, QUANTUM)
+        told = wait_until(lambda: reason_of(hall, stream), 'the reason', deadline=60)
+        assert told['type'] == 'Source' and hall.stream_is(stream, 'degraded')
+        for word in ('desk/' + microphone['display_name'], '42.7 ms', f'{TARGET_MS} ms', 'clock.force-quantum'):
+            assert word in told['message'], told
+        force(pipewire, 0)
+        wait_until(lambda: hall.stream_is(stream, 'running') and not reason_of(hall, stream), 'the reason to go', deadline=60)
+    finally:
+        site.close()

@@ -140,6 +140,7 @@ static bool blocks_remotely(const struct plan_observed *o, struct plan *ret) {
     switch (o->source_peer) {
     case PLAN_REMOTE_READY:
     case PLAN_REMOTE_IDLE:
+    case PLAN_REMOTE_STARVED:
         return false;
     case PLAN_REMOTE_UNREACHABLE: /* until the lease is over, sound may go on or come back */
         *ret = told(o->attachment == PLAN_PART_UP ? PLAN_DEGRADED : PLAN_PENDING, "SourceUnreachable");
@@ -170,6 +171,10 @@ static bool is_idle(const struct plan_desired *d, const struct plan_observed *o)
     return d->source == PLAN_SIDE_ENDPOINT && o->source_idle;
 }
 
+static bool is_starved(const struct plan_desired *d, const struct plan_observed *o) {
+    return o->starved || (d->source == PLAN_SIDE_REMOTE && o->source_peer == PLAN_REMOTE_STARVED);
+}
+
 static struct plan describe(const struct plan_desired *d, const struct plan_observed *o) {
     struct plan blocked;
     if (!d->exists)
@@ -194,7 +199,7 @@ static struct plan describe(const struct plan_desired *d, const struct plan_obse
         return told(PLAN_CONNECTING, "NoMedia");
     if (o->silent)
         return told(PLAN_DEGRADED, "NoMedia");
-    if (o->starved) /* before what comes of it */
+    if (is_starved(d, o)) /* before what comes of it */
         return told(PLAN_DEGRADED, "PeriodTooLong");
     if (o->losing)
         return told(PLAN_DEGRADED, "PacketLoss");

@@ -37,6 +37,7 @@ enum plan_availability {
 enum plan_remote {
     PLAN_REMOTE_READY,       /* it has not been asked yet, or it sends, or is about to */
     PLAN_REMOTE_IDLE,        /* it would send, and nobody plays into its endpoint */
+    PLAN_REMOTE_STARVED,     /* it sends, and its device moves more sound at a time than the target latency holds */
     PLAN_REMOTE_UNREACHABLE, /* its link is down, or it does not answer */
     PLAN_REMOTE_REFUSING,    /* it cannot take the attachment now */
     PLAN_REMOTE_FORBIDDEN,   /* the commander may not do this there (or here) */

@@ -105,6 +105,11 @@ static const struct scenario SCENARIOS[] = {
     {"re", "on", "-+-++", "peer-idle", "running SourceIdle:"},
     {"re", "on", "-+-++", "peer-idle flowing silent", "running SourceIdle:"},
     {"re", "on", "-+-++", "peer-idle flowing", "running:"},
+    {"re", "on", "-+-++", "peer-starved", "connecting NoMedia:"},
+    {"re", "on", "-+-++", "peer-starved flowing", "degraded PeriodTooLong:"},
+    {"re", "on", "-+-++", "peer-starved flowing losing", "degraded PeriodTooLong:"},
+    {"re", "on", "-+-++", "peer-starved flowing silent", "degraded NoMedia:"},
+    {"ee", "on", "++++", "peer-starved flowing", "running:"},
     {"re", "on", "-+-++", "peer-idle old", "connecting Starting: -recv drop"},
     {"er", "on", "+-+--", "idle flowing", "running SourceIdle:"},
     /* … and taken down at once: the other peer is told, and nobody waits for it */
@@ -156,6 +161,7 @@ static const struct scenario SCENARIOS[] = {
     {"er", "on", "-----", "", "connecting Starting: +src"},
     {"er", "on", "+----", "", "connecting Starting: +send"},
     {"er", "on", "+-+--", "flowing", "running:"},
+    {"er", "on", "+-+--", "flowing starved", "degraded PeriodTooLong:"},
     {"er", "on", "-----", "src-missing", "pending DeviceMissing:"},
     {"er", "on", "+----", "retry", "failed PathFailed:"},
     {"er", "gone", "+-+--", "flowing", "stopped Deleted: -send"},
@@ -188,9 +194,9 @@ static enum plan_availability availability(const char *words, const char *side) 
 }
 
 static enum plan_remote peer_word(const char *words) {
-    static const char *const NAMES[] = {"",          "idle",    "unreachable", "refusing",
-                                        "forbidden", "waiting", "unusable",    "ended"};
-    for (int i = 1; i < 8; i++) {
+    static const char *const NAMES[] = {"",          "idle",    "starved",  "unreachable", "refusing",
+                                        "forbidden", "waiting", "unusable", "ended"};
+    for (size_t i = 1; i < sizeof NAMES / sizeof *NAMES; i++) {
         char word[32];
         snprintf(word, sizeof word, "peer-%s", NAMES[i]);
         if (has_word(words, word))
@@ -464,7 +470,7 @@ static void test_every_combination_across_peers(void **) {
             o.attachment_lost = take(&m, 2);
             o.attachment_waiting = take(&m, 2);
             o.destination_node_stale = take(&m, 2);
-            o.source_peer = (enum plan_remote)take(&m, 7);
+            o.source_peer = (enum plan_remote)take(&m, 8);
             converge(&d, o);
         }
     }

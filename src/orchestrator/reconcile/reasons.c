@@ -97,23 +97,28 @@ int64_t reasons_most_latency(const struct run *run) {
 }
 
 static void describe_period(const struct run *run, struct condition *ret) {
+    if (!run->starved) { /* the peer of the source has said it */
+        set(ret, "Source", "PeriodTooLong", run->remote.message);
+        return;
+    }
     /* what a queue has to hold beside: the tick of a media thread, and a packet */
     constexpr int64_t ROOM_NS = 10 * NS_PER_MS;
     const struct node_use *use = longest_use(run);
     const char *uid =
         use->as_source ? run->sides.source.endpoint.endpoint_uid : run->sides.destination.endpoint.endpoint_uid;
     char text[sizeof ret->message], name[LIMIT_NAME + 1];
+    const char *peer = run->attachment ? run->reconcile->registry->self.info.spec.name : "";
     show_name_of(run->reconcile->registry, uid, name);
     int64_t period_ns = reasons_longest_period(run);
     int least_ms = (int)((period_ns + ROOM_NS + NS_PER_MS - 1) / NS_PER_MS);
     bool is_fixed = run->spec.settings.has_target_latency_ms == PRESENCE_VALUE;
     snprintf(
         text, sizeof text,
-        "The device %.128s moves %.1f ms of sound at a time, and a %s of %d ms does not hold that: sound is missing every "
+        "The device %.128s%s%.128s moves %.1f ms of sound at a time, and a %s of %d ms does not hold that: sound is missing every "
         "time. %d ms is the least that works; or see what makes its period so long (another program, or PipeWire's "
         "clock.force-quantum).",
-        name, (double)period_ns / (double)NS_PER_MS, is_fixed ? "target latency" : "latency_max_ms",
-        (int)(reasons_most_latency(run) / NS_PER_MS), least_ms);
+        peer, run->attachment ? "/" : "", name, (double)period_ns / (double)NS_PER_MS,
+        is_fixed ? "target latency" : "latency_max_ms", (int)(reasons_most_latency(run) / NS_PER_MS), least_ms);
     set(ret, use->as_source ? "Source" : "Destination", "PeriodTooLong", text);
 }
 

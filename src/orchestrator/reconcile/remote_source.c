@@ -141,10 +141,15 @@ static void forbid(struct run *run, const char *message) {
     run_kick(run);
 }
 
-/* An idle source runs, with a reason: a peer that does not know the word takes it for one that sends. */
-static enum plan_remote told_by(enum stream_state state, const char *reason) {
+/* An idle source runs, with a reason: a peer that does not know the word takes it for one that sends. A source whose device moves
+ * much sound at a time knows the least latency only; where there is a longer one, that is found by itself. */
+static enum plan_remote told_by(const struct run *run, enum stream_state state, const char *reason) {
+    int64_t min_ns, max_ns;
+    link_settings_bounds(&run->spec, &run->sides, &min_ns, &max_ns);
     if (state == STREAM_STATE_RUNNING && strcmp(reason, "SourceIdle") == 0)
         return PLAN_REMOTE_IDLE;
+    if (state == STREAM_STATE_DEGRADED && strcmp(reason, "PeriodTooLong") == 0 && min_ns == max_ns)
+        return PLAN_REMOTE_STARVED;
     static const enum plan_remote TOLD[] = {
         [STREAM_STATE_PENDING] = PLAN_REMOTE_WAITING, [STREAM_STATE_CONNECTING] = PLAN_REMOTE_READY,
         [STREAM_STATE_RUNNING] = PLAN_REMOTE_READY,   [STREAM_STATE_DEGRADED] = PLAN_REMOTE_READY,
@@ -194,7 +199,7 @@ static void take_attachment(struct run *run, const struct attachment *said) {
     /* A failure of the link that is over is no word about the next. */
     if (!said->renew || said->state != STREAM_STATE_FAILED) {
         const char *reason = said->has_reason == PRESENCE_VALUE ? said->reason : "";
-        say(remote, told_by(said->state, reason), reason, said->message);
+        say(remote, told_by(run, said->state, reason), reason, said->message);
     }
     if (said->renew || !is_same_answer(remote, &said->answer)) {
         lose(run);

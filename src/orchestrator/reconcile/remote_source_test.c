@@ -720,6 +720,30 @@ static void test_why_nothing_comes_is_told(void **state) {
     assert_string_equal(f->world.trace, "+destination +receiver");
 }
 
+static void test_a_period_that_the_latency_does_not_hold_is_told(void **state) {
+    struct fixture *f = *state;
+    struct stream_spec spec = stream_from(f, f->source->uid);
+    spec.settings.has_target_latency_ms = PRESENCE_VALUE;
+    spec.settings.target_latency_ms = 30;
+    put(f, &spec);
+    answer(f, STREAM_STATE_DEGRADED, "PeriodTooLong");
+    flow(f, ENGINE_LINK_STARTED);
+    assert_string_equal(state_of(f), "degraded PeriodTooLong");
+    assert_string_equal(message_of(f), "The source says why.");
+    go_on_ms(f, 6000);
+    assert_string_equal(state_of(f), "running");
+    /* the source knows the least latency only, and here there is a longer one */
+    spec.settings.has_target_latency_ms = PRESENCE_ABSENT;
+    spec.settings.has_latency_min_ms = spec.settings.has_latency_max_ms = PRESENCE_VALUE;
+    spec.settings.latency_min_ms = 30;
+    spec.settings.latency_max_ms = 300;
+    put(f, &spec);
+    run_ms(f, 500);
+    answer(f, STREAM_STATE_DEGRADED, "PeriodTooLong");
+    flow(f, ENGINE_LINK_STARTED);
+    assert_string_equal(state_of(f), "running");
+}
+
 static void test_silence_makes_us_ask(void **state) {
     struct fixture *f = *state;
     make_running(f);
@@ -1001,6 +1025,7 @@ int main(void) {
         T(test_row_two_commanders),
         T(test_row_clock_is_wrong),
         T(test_why_nothing_comes_is_told),
+        T(test_a_period_that_the_latency_does_not_hold_is_told),
         T(test_silence_makes_us_ask),
         T(test_a_source_may_be_idle),
         T(test_a_source_that_sends_may_have_reasons),

@@ -311,10 +311,11 @@ static void follow_losses(struct run *run, const struct totals *totals) {
 /* A device takes a shorter period a moment after it was asked to. */
 constexpr int64_t STARVED_AFTER_NS = 2 * NS_PER_S;
 
-/* By devices of this peer; those of a source elsewhere are not known here. */
+/* By devices of this peer: each end of a stream between peers tells of its own. What others do with what we send is theirs. */
 static void follow_periods(struct run *run) {
     bool is_starved = false;
-    if (run->built_link && run->receiver.part == PLAN_PART_UP)
+    enum plan_part part = run->attachment ? run->sender.part : run->receiver.part;
+    if (run->built_link && part == PLAN_PART_UP)
         is_starved = reasons_longest_period(run) > reasons_most_latency(run);
     int64_t now_ns = loop_now_ns(run->reconcile->loop);
     if (!is_starved)
