@@ -21,7 +21,13 @@
  */
 
 constexpr int64_t STEP_NS = NS_PER_MS; /* the ticks of the two fall anywhere beside each other */
+/* The decoder's part is read off libroc, which goes by the wall clock: what a slow build takes between a report and a frame is
+ * milliseconds of that, and nothing on the virtual clock. */
+#ifdef __SANITIZE_THREAD__
+constexpr int64_t TRUE_TO_NS = 6 * NS_PER_MS;
+#else
 constexpr int64_t TRUE_TO_NS = 3 * NS_PER_MS;
+#endif
 constexpr int64_t IMPULSES_NS = 500 * NS_PER_MS;
 constexpr int64_t HOUR_NS = 3600 * NS_PER_S;
 
