@@ -97,6 +97,7 @@ struct engine_node_status {
     int64_t started_wall_ns; /* wall time of frame 0 */
     uint64_t late_ticks;     /* ticks that came more than one period late */
     int64_t worst_late_ns;
+    int64_t late_ns;   /* the worst since the last call of this function */
     bool stands_still; /* a device that gives no clock now: its source gives nothing, its sink loses what it is given */
     bool has_xruns;    /* it is a device that counts them */
     uint64_t xruns;    /* times it found too few frames or no room */

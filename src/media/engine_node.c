@@ -198,6 +198,7 @@ bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_s
         .started_wall_ns = atomic_load_explicit(&node->started_wall_ns, memory_order_relaxed),
         .late_ticks = atomic_load_explicit(&node->late_ticks, memory_order_relaxed),
         .worst_late_ns = atomic_load_explicit(&node->worst_late_ns, memory_order_relaxed),
+        .late_ns = atomic_exchange_explicit(&node->late_ns, 0, memory_order_relaxed),
         .stands_still = atomic_load_explicit(&node->stands_still, memory_order_relaxed),
         .has_xruns = stream->ops->xruns,
         .xruns = stream->ops->xruns ? stream->ops->xruns(stream) : 0,

@@ -81,6 +81,8 @@ void node_was_late(struct node *node, int64_t late_ns, bool whole_ticks) {
         tick_count(&node->late_ticks, 1);
     if (late_ns > atomic_load_explicit(&node->worst_late_ns, memory_order_relaxed))
         atomic_store_explicit(&node->worst_late_ns, late_ns, memory_order_relaxed);
+    if (late_ns > atomic_load_explicit(&node->late_ns, memory_order_relaxed))
+        atomic_store_explicit(&node->late_ns, late_ns, memory_order_relaxed);
 }
 
 /* ---- clock ---- */

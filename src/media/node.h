@@ -48,7 +48,7 @@ struct node {
     // shared
     _Atomic int64_t frames_moved, started_wall_ns;
     _Atomic uint64_t late_ticks;
-    _Atomic int64_t worst_late_ns;
+    _Atomic int64_t worst_late_ns, late_ns; /* in all, and since the core has asked last */
     _Atomic bool stands_still;
     _Atomic int64_t playback_ns; /* of a sink: from a tick until its last frame is heard; delay line not included */
 };

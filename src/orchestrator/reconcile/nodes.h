@@ -35,9 +35,10 @@ struct node {
     enum node_state state;
     bool is_stale, has_ended;
     bool was_up;
-    bool is_idle;   /* gives nothing, because nobody plays into it */
-    bool has_xruns; /* so many have been seen: */
-    uint64_t xruns;
+    bool is_idle;                /* gives nothing, because nobody plays into it */
+    bool has_xruns, knows_xruns; /* the device counts them; how many there were when they were judged last is known: */
+    uint64_t xruns, judged_xruns, n_dry; /* as of now; then; of them, those to be judged next */
+    int64_t late_ns, late_before_ns;     /* the worst lateness of its media thread since then, and before */
     int64_t still_ns;                    /* since when it moves nothing, though it is hardware; 0: it moves */
     struct list users;                   // struct node_use::link
     uint32_t id;                         /* engine's, once up */

@@ -605,6 +605,15 @@ static void test_lost_sound_is_kept_with_its_cause(void **state) {
     assert_int_equal(status->glitches.device_xrun, 3);
     assert_true(orchestrator_show_glitch(w->orchestrator, f->stream, 0, &shown));
     assert_true(shown.cause == GLITCH_CAUSE_DEVICE_XRUN && shown.has_lost_ms == PRESENCE_NULL && shown.pieces == 3);
+    /* it was not served, because we stood still */
+    node->status.xruns = 12;
+    fake_world_run_ms(w, 500);
+    node->status.late_ns = 200'000'000; /* told when it is over */
+    fake_world_run_ms(w, 600);
+    node->status.late_ns = 0;
+    fake_world_run_ms(w, 600);
+    assert_int_equal(status->glitches.device_xrun, 3);
+    assert_int_equal(status->glitches.stall, 2);
 }
 
 /* What goes to endpoints may share an encoder; what goes outside has a gain there, and a fade. */

@@ -342,16 +342,23 @@ static void follow_idle(struct node *node, const struct engine_node_status *now)
     list_for_each(use, &node->users, link) run_kick(use->run);
 }
 
-/* What that cost is not known. */
-static void follow_xruns(struct reconcile *r, struct node *node, const struct engine_node_status *now) {
-    uint64_t n_new = node->has_xruns && now->xruns > node->xruns ? now->xruns - node->xruns : 0;
-    node->has_xruns = now->has_xruns;
-    node->xruns = now->xruns;
+/* What an xrun cost is not known. A device that was not served in time is not to blame: xruns are judged one status later, since
+ * the device tells of them while our thread still stands, and the thread tells when it goes on. */
+static void judge_xruns(struct reconcile *r, struct node *node) {
+    constexpr int64_t LATE_MIN_NS = 10 * NS_PER_MS;
+    int64_t room_ns = node->real_period_ns / 2 > LATE_MIN_NS ? node->real_period_ns / 2 : LATE_MIN_NS;
+    bool was_late = node->late_ns >= room_ns || node->late_before_ns >= room_ns;
     struct node_use *use;
     list_for_each(use, &node->users, link) {
-        if (n_new > 0)
-            glitch_log_add(&use->run->glitches, GLITCH_DEVICE_XRUN, clock_wall_ns(r->loop->clock), 0, n_new);
+        if (node->n_dry > 0)
+            glitch_log_add(&use->run->glitches, was_late ? GLITCH_STALL : GLITCH_DEVICE_XRUN,
+                           clock_wall_ns(r->loop->clock), 0, node->n_dry);
     }
+    node->n_dry = node->knows_xruns && node->xruns > node->judged_xruns ? node->xruns - node->judged_xruns : 0;
+    node->knows_xruns = node->has_xruns;
+    node->judged_xruns = node->xruns;
+    node->late_before_ns = node->late_ns;
+    node->late_ns = 0;
 }
 
 /* What is hardware moves sound as long as it is open, or it is broken, suspended, or its sound server is stuck; opened anew
@@ -388,9 +395,11 @@ void status_poll_node(struct reconcile *r, struct node *node) {
     if (!entry || node->state != NODE_UP || !engine_node_status(r->engine, node->id, &now))
         return;
     follow_idle(node, &now);
-    follow_xruns(r, node, &now);
-    follow_stuck(r, node, entry, &now);
     struct endpoint_status *status = &entry->object.status;
+    node->has_xruns = now.has_xruns;
+    node->xruns = now.xruns;
+    node->late_ns = now.late_ns > node->late_ns ? now.late_ns : node->late_ns;
+    follow_stuck(r, node, entry, &now);
     status->frames = now.frames > 0 ? now.frames : 0;
     status->has_position_ms = now.position_frames >= 0 && node->format.rate_hz ? PRESENCE_VALUE : PRESENCE_NULL;
     if (status->has_position_ms == PRESENCE_VALUE)
@@ -450,6 +459,8 @@ void status_tick(void *arg) {
     if (!r->engine)
         return;
     poll_endpoints(r);
+    struct node *node;
+    list_for_each(node, &r->nodes, link) judge_xruns(r, node);
     struct run *run;
     list_for_each(run, &r->runs, link) {
         struct totals totals;
