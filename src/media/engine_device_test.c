@@ -377,6 +377,44 @@ static void source_that_stands_still_sends_nothing(void **state) {
 }
 
 /* Nothing is to be done but to see whether it moves again; and then its sound is not late. */
+/* Not at every tick, but as often as it gives, or nearly so; and as the latency of its streams wants it. */
+static void source_is_asked_as_often_as_it_gives(void **state) {
+    struct rig *rig = *state;
+    static const struct {
+        size_t quantum;
+        int64_t target_ms, every_ms;
+    } CASES[] = {{1024, 100, 10}, {512, 200, 10}, {256, 100, 5}, {1024, 40, 5}, {64, 200, 5}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct stream *s = &rig->streams[0];
+        struct path *sending = nullptr, *receiving = nullptr;
+        assert_int_equal(path_memory_open(&sending, &receiving, nullptr), ERR_OK);
+        fake_device_init(&s->in, &rig->sim.clock.clock, true, CASES[i].quantum, 0, TICK_NS, fake_peaks);
+        s->source_node = add_node(rig, &s->in.stream, AUDIO_INPUT);
+        add_send(rig, s, sending, CASES[i].target_ms);
+        loop_sim_settle(&rig->sim);
+        run(rig, 1000);
+        uint64_t asked = s->in.n_asked;
+        int64_t frames = node_of(rig, s->source_node).frames;
+        run(rig, 10'000);
+        assert_in_range(s->in.n_asked - asked, 10'000 / CASES[i].every_ms - 2, 10'000 / CASES[i].every_ms + 2);
+        assert_in_range(node_of(rig, s->source_node).frames - frames, 480'000 - 2 * 1'024, 480'000 + 1'024);
+        assert_int_equal(s->in.n_xruns, 0);
+        assert_int_equal(node_of(rig, s->source_node).late_ticks, 0);
+        /* what was left out is not late, and what is late is told */
+        loop_sim_run_until(&rig->sim, rig->sim.clock.now_ns + 100 * MS);
+        engine_step(rig->engine, rig->sim.clock.now_ns);
+        run(rig, 100);
+        assert_int_equal(node_of(rig, s->source_node).late_ticks, 1);
+        assert_in_range(node_of(rig, s->source_node).worst_late_ns, 85 * MS, 100 * MS);
+        int n_removed = rig->n_removed;
+        engine_remove_node(rig->engine, s->source_node, on_removed, rig);
+        run(rig, 200);
+        assert_int_equal(rig->n_removed, n_removed + 1);
+        receiving->ops->close(receiving);
+        fake_device_finish(&s->in);
+    }
+}
+
 static void source_that_stands_still_is_asked_rarely(void **state) {
     struct rig *rig = *state;
     const int64_t rests_ms[][2] = {{200, 20}, {100, 10}, {40, 5}};
@@ -523,6 +561,7 @@ int main(int argc, char **) {
         TEST(sink_that_stands_still_drains_its_streams),
         TEST(standing_still_may_be_noticed_late),
         TEST(source_that_stands_still_sends_nothing),
+        TEST(source_is_asked_as_often_as_it_gives),
         TEST(source_that_stands_still_is_asked_rarely),
         TEST(source_that_is_never_idle_sends_silence),
         TEST(source_without_listeners_does_not_overrun),

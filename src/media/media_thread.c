@@ -202,11 +202,13 @@ static void run_ticks(struct media_thread *thread, struct tick *tick, int64_t no
     int64_t n_due = (now_ns - thread->epoch_ns) / tick_ns - thread->n_ticks;
     if (n_due < thread->n_rest)
         return;
-    if (thread->n_rest > 1) {
+    thread->n_ticks += thread->n_rest - 1; /* those were not needed */
+    n_due -= thread->n_rest - 1;
+    note_lateness(thread, now_ns - (thread->epoch_ns + (thread->n_ticks + 1) * tick_ns), n_due, now_ns);
+    if (thread->n_rest > 1) { /* nor is any of what was late */
         thread->n_ticks += n_due - 1;
         n_due = 1;
     }
-    note_lateness(thread, now_ns - (thread->epoch_ns + (thread->n_ticks + 1) * tick_ns), n_due, now_ns);
     n_due = skip_what_is_too_much(thread, n_due);
     mark_ready(thread);
     while (n_due-- > 0) {

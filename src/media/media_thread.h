@@ -11,8 +11,7 @@
  * One media thread: takes commands, ticks its nodes on a fixed grid of times, gives notices. The same function serves
  * the real thread (woken by a timer) and an owner who steps it with times of its own.
  *
- * While all its nodes rest (node_rest_ns) it leaves out ticks. The time of a tick that is left out is not made up for, and
- * nobody is blamed for it.
+ * While all its nodes rest (node_rest_ns) it leaves out ticks, and does not make up for those that are late.
  *
  * It never waits for the core, logs, opens, closes or allocates.
  *

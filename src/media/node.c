@@ -373,13 +373,23 @@ static void follow_stream(struct node *node, const struct tick *tick) {
     node->told_end = true;
 }
 
+static int64_t period_ns(const struct node *node) {
+    const struct audio_stream *stream = node->stream;
+    return stream->ops->period_frames ? (int64_t)stream->ops->period_frames(stream) * NS_PER_S / stream->format.rate_hz
+                                      : 0;
+}
+
 int64_t node_rest_ns(const struct node *node) {
     constexpr int64_t PARTS_OF_LATENCY = 8;
     constexpr int64_t REST_MAX_NS = 20 * NS_PER_MS;
-    if (node->direction != AUDIO_INPUT || !node->started || !has_own_clock(node) || node->stream->never_idle ||
-        !atomic_load_explicit(&node->stands_still, memory_order_relaxed))
+    constexpr int64_t REST_BETWEEN_PORTIONS_MAX_NS = 10 * NS_PER_MS;
+    if (node->direction != AUDIO_INPUT || !node->started || !has_own_clock(node) || node->stream->never_idle)
         return 0;
     int64_t rest_ns = REST_MAX_NS;
+    if (!atomic_load_explicit(&node->stands_still, memory_order_relaxed)) {
+        rest_ns = period_ns(node);
+        rest_ns = rest_ns < REST_BETWEEN_PORTIONS_MAX_NS ? rest_ns : REST_BETWEEN_PORTIONS_MAX_NS;
+    }
     const struct link_send *link;
     list_for_each(link, &node->sends, in_node) {
         int64_t part_ns = link->target_latency_ns / PARTS_OF_LATENCY;

@@ -67,8 +67,9 @@ void node_add_receive(struct node *node, struct link_receive *link);
 /* Takes the line, which stays. */
 void node_set_delay_take(struct node *node, struct delay *delay);
 void node_tick(struct node *node, const struct tick *tick, struct poller *poller);
-/* How rarely it has to be ticked now; 0: at every tick. A source that stands still and gives nothing has only its feedback to
- * look after; an eighth of the least target latency is how unevenly its sound may begin. */
+/* How rarely it has to be ticked now; 0: at every tick. A device that is a source gives whole periods, and nothing between them;
+ * one that stands still has only its feedback to look after. An eighth of the least target latency is how unevenly its sound may
+ * come. */
 int64_t node_rest_ns(const struct node *node);
 /* Time that has passed from then on and will not be caught up. */
 void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns);

@@ -117,6 +117,10 @@ static size_t device_write(struct audio_stream *stream, const float *frames, siz
     return n_kept;
 }
 
+static uint32_t device_period_frames(const struct audio_stream *stream) {
+    return (uint32_t)((const struct fake_device *)stream)->quantum;
+}
+
 static enum audio_state device_state(const struct audio_stream *) {
     return AUDIO_RUNNING;
 }
@@ -145,12 +149,14 @@ void fake_device_init(struct fake_device *device, const struct clock *clock, boo
                                                   .due = device_due,
                                                   .latency_ns = device_latency_ns,
                                                   .xruns = device_xruns,
+                                                  .period_frames = device_period_frames,
                                                   .state = device_state,
                                                   .close = device_close};
     static const struct audio_stream_ops OUTPUT = {.write = device_write,
                                                    .due = device_due,
                                                    .latency_ns = device_latency_ns,
                                                    .xruns = device_xruns,
+                                                   .period_frames = device_period_frames,
                                                    .state = device_state,
                                                    .close = device_close};
     *device = (struct fake_device){
