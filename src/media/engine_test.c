@@ -530,6 +530,32 @@ static void restarted_sender_is_heard_again(void **state) {
     assert_true(status_of(rig->engine, again).playing);
 }
 
+/* Killed, and there again at once or after a while: the gate waits for the old one before it believes the new one. */
+static void restarted_sender_is_back_in_time(void **state) {
+    static const int64_t targets[] = {20, 50, 100, 200}, pauses[] = {0, 30, 55, 100, 1500, 3000};
+    struct rig *rig = *state;
+    for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
+        struct stream *s = new_stream(rig, rig->engine, fake_steady, targets[t], 0);
+        run(rig, 1000);
+        for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
+            struct path *sending = nullptr, *receiving = nullptr;
+            assert_int_equal(path_memory_open(&sending, &receiving, nullptr), ERR_OK);
+            s->lossy->inner->ops->close(s->lossy->inner);
+            s->lossy->inner = receiving;
+            engine_remove_link(rig->engine, s->send, on_removed, rig);
+            run(rig, pauses[i]);
+            size_t again = s->sink.n;
+            s->send = add_send(rig, rig->engine, s->source_node, sending, targets[t]);
+            loop_sim_settle(&rig->sim);
+            run(rig, 1500);
+            size_t in_time = again + (size_t)(targets[t] + 100) * MS;
+            assert_int_equal(fake_sink_find(&s->sink, in_time, 0.3f), in_time);
+            assert_int_equal(fake_sink_zeros(&s->sink, in_time, s->sink.n, 1), 0);
+            assert_int_equal(status_of(rig->engine, s->receive).sessions, i + 2);
+        }
+    }
+}
+
 static void silent_link_starts_again(void **state) {
     struct rig *rig = *state;
     struct stream *s = new_stream(rig, rig->engine, fake_steady, 100, 0);
@@ -688,6 +714,7 @@ int main(void) {
         TEST(time_that_is_skipped_is_blamed_on_the_machine),
         TEST(digital_silence_is_no_loss),
         TEST(restarted_sender_is_heard_again),
+        TEST(restarted_sender_is_back_in_time),
         TEST(silent_link_starts_again),
         TEST(two_streams_mix_in_one_sink),
         TEST(rates_and_channels_are_converted),
