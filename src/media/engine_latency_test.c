@@ -215,8 +215,10 @@ static void assert_true_latency(struct rig *rig, const char *what) {
     }
     assert_int_equal(sum_ns, status.end_to_end_ns);
     assert_int_equal(status.stages.ns[LATENCY_NETWORK], status.network_ns);
-    if (rig->devices)
+    if (rig->devices) {
         assert_true(status.stages.ns[LATENCY_PLAYBACK] >= 5 * NS_PER_MS);
+        assert_true(status.stages.ns[LATENCY_CAPTURE] > 0);
+    }
     if (getenv("SHOW"))
         print_message("%s: %.2f ms said, %.2f ms heard, network %.2f, round trip %.2f\n", what,
                       (double)status.end_to_end_ns * 1e-6, (double)heard * 1e-6, (double)status.network_ns * 1e-6,
