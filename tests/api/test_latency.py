@@ -44,12 +44,14 @@ class Relay:
 def test_auto_follows_the_network(shared):
     api = shared.api
     relay_port, port = udp_ports(2)
-    with Relay(relay_port, port, pause_s=0.2):
+    with Relay(relay_port, port, pause_s=0.2), api.events('?types=stream_updated') as events:
         receiving = api.stream({'media_uri': f'rtp://127.0.0.1:{port}'}, api.sink(), fec='none', latency_max_ms=400)
         sending = api.stream(api.tone(), {'media_uri': f'rtp://127.0.0.1:{relay_port}'}, fec='none')
         assert 'latency_change' not in receiving['status']
         uri = receiving['stream_uri']
         status = wait_until(lambda: (s := api.get(uri)['status']).get('latency_change') and s, 'a change of the latency')
+        told = events.wait_for(lambda e: e.data.get('stream_uid') == receiving['stream_uid'] and 'latency_change' in e.data['status'])
+        assert told.data['status']['latency_change']['changes'] == 1, 'every change is an event'
         change = status['latency_change']
         assert change['changes'] >= 1 and change['cause'] in ('Jitter', 'Late', 'Glitches') and len(change['message']) > 10
         assert change['from_ms'] == 100 or change['changes'] > 1
