@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,33 @@ def test_refused_realtime_is_told_with_what_to_do(daemons):
     assert 'LimitRTPRIO' in ready['reasons'][0]['message']
     unwilling = daemons('unwilling', args=['-d', 'tone'], config='audio: {realtime: false}', preexec=without_realtime)
     assert unwilling.api.get('/readyz') == {'ready': True, 'reasons': []}
+
+
+def may_become_realtime():
+    try:
+        before = os.sched_getscheduler(0), os.sched_getparam(0)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(60))
+        os.sched_setscheduler(0, *before)
+    except PermissionError:
+        return False
+    return True
+
+
+def test_media_threads_come_first_where_they_may(daemons):
+    if not may_become_realtime():
+        pytest.skip('this user may not ask for real-time scheduling')
+
+    def scheduler_of_media(daemon):
+        api = daemon.api
+        stream = api.stream(api.tone(), api.sink())
+        wait_until(lambda: api.stream_is(stream, 'running'), 'the stream to run')
+        tasks = Path(f'/proc/{daemon.process.pid}/task')
+        return {os.sched_getscheduler(int(task.name)) for task in tasks.iterdir()
+                if re.fullmatch(r'media-\d+', (task / 'comm').read_text().strip())}
+    eager = daemons('eager', args=['-d', 'tone,null'])
+    assert scheduler_of_media(eager) == {os.SCHED_FIFO} and eager.api.get('/readyz')['reasons'] == []
+    modest = daemons('modest', args=['-d', 'tone,null'], config='audio: {realtime: false}')
+    assert scheduler_of_media(modest) == {os.SCHED_OTHER}
 
 
 def test_another_address_is_refused_with_the_reason(idle):
