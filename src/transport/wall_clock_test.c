@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "support/heap.h"
 #include "support/roc_packets.h"
 #include "transport/codec.h"
 
@@ -130,10 +131,24 @@ static void a_clock_that_runs_is_not_heard(void **state) {
     with_line(*state, true, check_fast);
 }
 
+/* RTCP comes by the wall clock, and where nobody asked for it nobody fetches it: minutes of it in a moment. */
+static void check_heap(struct line *line) {
+    line_run(line, 5 * TICKS_PER_S, 200 * NS_PER_MS);
+    size_t before = heap_in_use();
+    line_run(line, 20 * TICKS_PER_S, 200 * NS_PER_MS);
+    assert_in_range(heap_in_use(), 0, before + 64 * 1024);
+}
+
+static void reports_that_nobody_wants_are_not_kept(void **state) {
+    with_line(*state, false, check_heap);
+    with_line(*state, true, check_heap);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_clock_that_is_set_is_not_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_that_runs_is_not_heard, setup, teardown),
+        cmocka_unit_test_setup_teardown(reports_that_nobody_wants_are_not_kept, setup, teardown),
     };
     return cmocka_run_group_tests_name("transport-wall-clock", tests, nullptr, nullptr);
 }
