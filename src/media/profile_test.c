@@ -189,6 +189,11 @@ static void the_nearest_value_that_works_is_named(void **) {
     refuse(&s, "/settings/target_latency_ms", "20 ms is the least, or use fec none");
     s.fec = FEC_CODE_NONE;
     assert_int_equal(derive(&s).packet_length_ns, 2 * NS_PER_MS);
+    s.has_packet_length_ms = PRESENCE_VALUE;
+    s.packet_length_ms = 6;
+    refuse(&s, "/settings/packet_length_ms", "5 ms is the most");
+    s.packet_length_ms = 5;
+    assert_int_equal(derive(&s).packet_length_ns, 5 * NS_PER_MS);
 }
 
 static void encodings_that_are_wide_have_shorter_packets(void **) {
