@@ -45,7 +45,7 @@ def test_auto_follows_the_network(shared):
     api = shared.api
     relay_port, port = udp_ports(2)
     with Relay(relay_port, port, pause_s=0.2), api.events('?types=stream_updated') as events:
-        receiving = api.stream({'media_uri': f'rtp://127.0.0.1:{port}'}, api.sink(), fec='none', latency_max_ms=400)
+        receiving = api.stream({'media_uri': f'rtp://127.0.0.1:{port}'}, api.sink(), fec='none', latency_max_ms=110)
         sending = api.stream(api.tone(), {'media_uri': f'rtp://127.0.0.1:{relay_port}'}, fec='none')
         assert 'latency_change' not in receiving['status']
         uri = receiving['stream_uri']
@@ -55,7 +55,8 @@ def test_auto_follows_the_network(shared):
         change = status['latency_change']
         assert change['changes'] >= 1 and change['cause'] in ('Jitter', 'Late', 'Glitches') and len(change['message']) > 10
         assert change['from_ms'] == 100 or change['changes'] > 1
-        assert 100 < change['to_ms'] <= 400 and status['latency_ms']['target'] == change['to_ms']
+        assert 100 < change['to_ms'] <= 110, 'it needs more, and may not'
+        assert status['latency_ms']['target'] == change['to_ms']
         log = [line for line in shared.log().splitlines() if 'latency changed' in line and receiving['stream_uid'] in line]
         assert any(change['cause'] in line for line in log), log
     for stream in (receiving, sending):
