@@ -177,3 +177,18 @@ def test_several_streams_into_one_sink(shared, pair):
     assert api.get(pair[1]['endpoint_uri'])['status']['active_streams'] == 4
     for stream in streams:
         api.delete(stream['stream_uri'])
+
+
+def test_several_streams_out_of_one_source_share_an_encoder(shared):
+    api = shared.api
+    tone = api.tone()
+
+    def encoders():
+        return api.get(tone['endpoint_uri'])['status'].get('encoders')
+    streams = [api.stream(tone, api.sink(), target_latency_ms=target_ms) for target_ms in (100, 100, 200)]
+    wait_until(lambda: all(api.stream_is(s, 'running') for s in streams) and encoders() == 1, 'one encoder for all')
+    streams.append(api.stream(tone, api.sink(), target_latency_ms=100, packet_length_ms=2.5))
+    wait_until(lambda: api.stream_is(streams[-1], 'running') and encoders() == 2, 'one of its own, as the packets are others')
+    for stream in streams:
+        api.delete(stream['stream_uri'])
+    wait_until(lambda: encoders() is None, 'it to be out of use')

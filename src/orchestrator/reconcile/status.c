@@ -424,8 +424,10 @@ void status_poll_node(struct reconcile *r, struct node *node) {
 }
 
 static void poll_endpoints(struct reconcile *r) {
-    for (struct endpoint_entry *e = nullptr; (e = registry_next_endpoint(r->registry, e));)
+    for (struct endpoint_entry *e = nullptr; (e = registry_next_endpoint(r->registry, e));) {
         e->object.status.active_streams = 0;
+        e->object.status.has_encoders = PRESENCE_ABSENT; /* until its node says otherwise */
+    }
     struct node *node;
     list_for_each(node, &r->nodes, link) {
         struct endpoint_entry *entry = registry_endpoint(r->registry, node->endpoint_uid);
