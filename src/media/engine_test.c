@@ -530,7 +530,21 @@ static void restarted_sender_is_heard_again(void **state) {
     assert_true(status_of(rig->engine, again).playing);
 }
 
-/* Killed, and there again at once or after a while: the gate waits for the old one before it believes the new one. */
+/* Killed, and there again after a pause. Returns when, in frames of the sink. */
+static size_t restart_sender(struct rig *rig, struct stream *s, int64_t target_ms, int64_t pause_ms) {
+    struct path *sending = nullptr, *receiving = nullptr;
+    assert_int_equal(path_memory_open(&sending, &receiving, nullptr), ERR_OK);
+    s->lossy->inner->ops->close(s->lossy->inner);
+    s->lossy->inner = receiving;
+    engine_remove_link(rig->engine, s->send, on_removed, rig);
+    run(rig, pause_ms);
+    size_t again = s->sink.n;
+    s->send = add_send(rig, rig->engine, s->source_node, sending, target_ms);
+    loop_sim_settle(&rig->sim);
+    return again;
+}
+
+/* At once or after a while: the gate waits for the old one before it believes the new one. */
 static void restarted_sender_is_back_in_time(void **state) {
     static const int64_t targets[] = {20, 50, 100, 200}, pauses[] = {0, 30, 55, 100, 1500, 3000};
     struct rig *rig = *state;
@@ -538,15 +552,7 @@ static void restarted_sender_is_back_in_time(void **state) {
         struct stream *s = new_stream(rig, rig->engine, fake_steady, targets[t], 0);
         run(rig, 1000);
         for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
-            struct path *sending = nullptr, *receiving = nullptr;
-            assert_int_equal(path_memory_open(&sending, &receiving, nullptr), ERR_OK);
-            s->lossy->inner->ops->close(s->lossy->inner);
-            s->lossy->inner = receiving;
-            engine_remove_link(rig->engine, s->send, on_removed, rig);
-            run(rig, pauses[i]);
-            size_t again = s->sink.n;
-            s->send = add_send(rig, rig->engine, s->source_node, sending, targets[t]);
-            loop_sim_settle(&rig->sim);
+            size_t again = restart_sender(rig, s, targets[t], pauses[i]);
             run(rig, 1500);
             size_t in_time = again + (size_t)(targets[t] + 100) * MS;
             assert_int_equal(fake_sink_find(&s->sink, in_time, 0.3f), in_time);
@@ -554,6 +560,27 @@ static void restarted_sender_is_back_in_time(void **state) {
             assert_int_equal(status_of(rig->engine, s->receive).sessions, i + 2);
         }
     }
+}
+
+static float largest_step(const struct fake_sink *sink, size_t from, size_t to) {
+    float largest = 0;
+    for (size_t i = from; i < to; i++)
+        largest = fmaxf(largest, fabsf(sink->frames[2 * i] - sink->frames[2 * i - 2]));
+    return largest;
+}
+
+/* What the old one still had in the queue goes down, and the new one comes up. */
+static void one_sender_fades_into_the_next(void **state) {
+    struct rig *rig = *state;
+    struct stream *s = new_stream(rig, rig->engine, fake_steady, 200, 0);
+    run(rig, 1000);
+    float usual = largest_step(&s->sink, s->sink.n - 500 * MS, s->sink.n);
+    size_t again = restart_sender(rig, s, 200, 0);
+    run(rig, 1500);
+    assert_in_range(fake_sink_zeros(&s->sink, again, s->sink.n, MS), 50 * MS, 250 * MS);
+    assert_true(largest_step(&s->sink, again, again + 200 * MS) < usual + 0.01f);
+    /* in the middle of a sound the resampler begins with a step, in the first sixth of the ramp */
+    assert_true(largest_step(&s->sink, again + 200 * MS, s->sink.n) < 0.5f / 5);
 }
 
 static void silent_link_starts_again(void **state) {
@@ -715,6 +742,7 @@ int main(void) {
         TEST(digital_silence_is_no_loss),
         TEST(restarted_sender_is_heard_again),
         TEST(restarted_sender_is_back_in_time),
+        TEST(one_sender_fades_into_the_next),
         TEST(silent_link_starts_again),
         TEST(two_streams_mix_in_one_sink),
         TEST(rates_and_channels_are_converted),
