@@ -375,6 +375,27 @@ def test_the_cycle_and_the_rate_change_under_a_stream(pw, driver, key, values):
     assert driver.stat('t')['failure'] == 'ok'
 
 
+def test_the_format_of_a_device_changes_under_a_stream(pw, driver):
+    """A card with another profile is gone for a moment, and then has other channels and another rate. The stream stays what it was, and
+    is heard on it."""
+    pw.add_device('card')
+    driver.wait_device('card')
+    assert driver.open('t', 'device', 'output', 'card')['failure'] == 'ok'
+    driver.ask(['sine', 't', 441], 'set')
+    for i, props in enumerate([{'audio_position': '[FL FR FC LFE RL RR]', 'audio_rate': 44100},
+                               {'audio_position': '[MONO]', 'audio_rate': 96000}, {}]):
+        wait_until(lambda: 'rocd-playback' in pw.links('card'), 'the stream to be linked')
+        pw.remove_device('card')
+        driver.wait_gone('card')
+        pw.add_device('card', **props)
+        wait_until(lambda: 'rocd-playback' in pw.links('card'), f'the stream to be linked with {props}')
+        take = pw.directory / f'take-{i}.f32'
+        recorder = pw.pw_cat('record', take, 'card', '-P', '{ stream.capture.sink=true }')
+        wait_until(lambda path=take: wav.longest_sine_s(read_raw(path), RATE, 441, 0.25) >= 0.5, f'the sine with {props}', deadline=90)
+        end(recorder, 15)
+    assert driver.stat('t')['failure'] == 'ok'
+
+
 # ---- virtual devices ----
 
 def test_a_virtual_speaker_is_seen_and_gives_what_is_played_to_it(pw, driver):
