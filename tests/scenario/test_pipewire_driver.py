@@ -336,13 +336,20 @@ def test_a_stream_waits_for_its_device_and_plays_nowhere_else(pw, driver):
     wait_until(lambda: driver.stat('t')['moved'] > moved, 'the stream to go on')
 
 
-def test_the_default_output_follows_the_choice(pw, driver):
-    pw.add_device('other', priority_session='500')
+@pytest.mark.parametrize('direction, media_class, first, ours', [
+    ('output', 'Audio/Sink', 'fake-out', 'rocd-playback'),
+    ('input', 'Audio/Source/Virtual', 'fake-mic', 'rocd-capture'),
+])
+def test_the_default_follows_the_choice(pw, driver, direction, media_class, first, ours):
+    choose = pw.set_default if direction == 'output' else pw.set_default_input
+    pw.add_device('other', media_class, priority_session='500')
     driver.wait_device('other')
-    assert driver.open('t', 'default', 'output', 'default.output')['failure'] == 'ok'
-    wait_until(lambda: 'rocd-playback' in pw.links('fake-out'), 'the stream to be on the default device')
-    pw.set_default('other')
-    wait_until(lambda: 'rocd-playback' in pw.links('other'), 'the stream to follow')
+    choose(first)
+    assert driver.open('t', 'default', direction, f'default.{direction}')['failure'] == 'ok'
+    wait_until(lambda: ours in pw.links(first), 'the stream to be on the default device')
+    choose('other')
+    wait_until(lambda: ours in pw.links('other'), 'the stream to follow')
+    assert ours not in pw.links(first)
     moved = driver.stat('t')['moved']
     wait_until(lambda: driver.stat('t')['moved'] > moved, 'the stream to go on')
 
@@ -430,6 +437,9 @@ def test_a_virtual_microphone_gives_programs_what_is_written(pw, driver):
     assert driver.ask(['play', 't', original], 'set')['failure'] == 'ok'
     wait_until(lambda: len(wav.sound(read_raw(recording))) >= len(sound) - RATE // 4, 'the sound to arrive')
     assert_contains(read_raw(recording), sound)
+    pw.set_default(NODE)
+    driver.wait_device(NODE, is_default=True)
+    driver.wait_device('fake-mic', is_default=False)
 
 
 def test_a_virtual_device_is_controlled_like_hardware(pw, driver):

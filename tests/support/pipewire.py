@@ -189,6 +189,11 @@ class PipeWire:
     def set_default(self, name):
         self.run('wpctl', 'set-default', self.node(name)['id'])
 
+    def set_default_input(self, name):
+        """wpctl takes no source that is virtual."""
+        self.run('pw-metadata', '-n', 'default', '0', 'default.configured.audio.source', json.dumps({'name': name}),
+                 'Spa:String:JSON')
+
     def fake(self, *words):
         """support/pipewire_fake.c: a card with routes, or a crowd of devices."""
         process = self.spawn([BUILD / 'src/audio/pipewire-fake', *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
