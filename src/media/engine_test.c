@@ -37,7 +37,7 @@ struct rig {
     enum err add_result;
     struct err_info add_info;
     struct engine *other; /* a second peer's, where a test needs one */
-    struct stream *streams[4];
+    struct stream *streams[8];
     size_t n_streams;
 };
 
@@ -645,6 +645,58 @@ static void rates_and_channels_are_converted(void **state) {
     assert_int_equal(status_of(rig->engine, s->receive).lost_frames, 0);
 }
 
+/* Each channel has a level of its own. */
+static float by_channel(int64_t, uint32_t channel) {
+    return 0.1f * (float)(channel + 1);
+}
+
+static void channels_go_where_the_map_says(void **state) {
+    static const struct {
+        const char *what;
+        uint32_t n_source, n_sink;
+        bool is_at_receiver; /* where the map is; from an endpoint it is the sender's */
+        int map[2];
+        float expected[4];
+    } cases[] = {
+        {"mono to stereo", 1, 2, false, {0, 0}, {0.1f, 0.1f}},
+        {"left only", 2, 2, false, {0, -1}, {0.1f, 0}},
+        {"swapped", 2, 2, false, {1, 0}, {0.2f, 0.1f}},
+        {"the last two of four", 4, 2, false, {2, 3}, {0.3f, 0.4f}},
+        {"swapped where it arrives", 2, 2, true, {1, 0}, {0.2f, 0.1f}},
+        {"right only where it arrives", 2, 2, true, {-1, 1}, {0, 0.2f}},
+        {"to the last two of four", 2, 4, true, {2, 3}, {0, 0, 0.1f, 0.2f}},
+    };
+    struct rig *rig = *state;
+    struct stream *streams[sizeof cases / sizeof *cases];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stream *s = streams[i] = calloc(1, sizeof *s);
+        rig->streams[rig->n_streams++] = s;
+        fake_source_init(&s->source, 48000, cases[i].n_source, by_channel);
+        fake_sink_init(&s->sink, 48000, cases[i].n_sink, SINK_FRAMES);
+        s->source_node = add_source(rig->engine, &s->source);
+        s->sink_node = add_sink(rig->engine, &s->sink);
+        open_path(rig, s, 0);
+        struct engine_link_config from = {.settings = settings_for(100)};
+        struct engine_link_config to = {
+            .settings = settings_for(100), .receiving = true, .gate = {.trusted_path = true}};
+        struct engine_link_config *mapped = cases[i].is_at_receiver ? &to : &from;
+        mapped->n_map = 2;
+        memcpy(mapped->map, cases[i].map, sizeof cases[i].map);
+        s->receive = engine_add_link_take(rig->engine, s->sink_node, &to, s->receiving, on_added, rig);
+        s->send = engine_add_link_take(rig->engine, s->source_node, &from, s->sending, on_added, rig);
+    }
+    loop_sim_settle(&rig->sim);
+    run(rig, 1000);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct fake_sink *sink = &streams[i]->sink;
+        const float *last = sink->frames + (sink->n - 1) * cases[i].n_sink;
+        for (uint32_t c = 0; c < cases[i].n_sink; c++)
+            if (fabsf(last[c] - cases[i].expected[c]) > 0.005f)
+                fail_msg("%s: channel %u has %.3f, not %.3f", cases[i].what, c, (double)last[c],
+                         (double)cases[i].expected[c]);
+    }
+}
+
 /* ---- coming and going ---- */
 
 static void what_cannot_be_is_refused(void **state) {
@@ -746,6 +798,7 @@ int main(void) {
         TEST(silent_link_starts_again),
         TEST(two_streams_mix_in_one_sink),
         TEST(rates_and_channels_are_converted),
+        TEST(channels_go_where_the_map_says),
         TEST(what_cannot_be_is_refused),
         TEST(everything_can_be_removed_in_any_order),
         TEST(engine_can_go_with_everything_alive),
