@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Buses: endpoints that take and give, what may be led into what, and who is a member; delays of endpoints."""
+"""Buses: endpoints that take and give, what may be led into what, and who is a member; what they transcode; channel maps; delays
+of endpoints."""
+import struct
+
+import numpy as np
 import pytest
 
+from support import wav
 from support.client import stream_spec
+from support.net import roc_uris, udp_ports
 from support.wait import wait_until
 
 
@@ -92,3 +98,43 @@ def test_a_delay_is_for_what_is_heard(api):
     for spec in ({'kind': 'tone', 'delay_ms': 1}, {'kind': 'bus', 'delay_ms': 1}, {'kind': 'null', 'delay_ms': 2001}):
         problem = api.problem(400, 'POST', '/peers/self/endpoints', spec)
         assert problem['errors'][0]['pointer'] == '/delay_ms'
+
+
+def assert_levels(take, expected, seconds=0.5):
+    """Somewhere in the recording each channel keeps its level for so long."""
+    def is_heard():
+        try:
+            samples, rate = wav.read(take)
+        except (FileNotFoundError, AssertionError, struct.error):
+            return False
+        fits = (np.abs(samples - np.array(expected)) < 0.005).all(axis=1)
+        return max((n for _, n in wav.runs(fits)), default=0) >= seconds * rate
+    wait_until(is_heard, f'the levels {expected}', deadline=60)
+
+
+def player_of_levels(daemon, name, levels, rate):
+    wav.write(daemon.media_dir / name, np.tile(levels, (2 * rate, 1)), rate)
+    return daemon.api.player(name, loop=True)
+
+
+def test_sixteen_channels_are_mapped(daemon):
+    levels = [0.05 * (i + 1) for i in range(16)]
+    source = player_of_levels(daemon, 'sixteen.wav', levels, 48000)
+    take = daemon.api.recorder('take.wav', rate_hz=48000, channels=16)
+    daemon.api.stream(source, take, encoding='l16/48000/16', channel_map=list(reversed(range(16))), target_latency_ms=200)
+    assert_levels(daemon.media_dir / 'take.wav', levels[::-1])
+
+
+@pytest.mark.parametrize('fec', ['rs8m', 'ldpc'])
+def test_a_bus_transcodes(daemon, fec):
+    """Into a bus at one rate, channel count, latency and without FEC, out of it at others, by Roc's protocol."""
+    api = daemon.api
+    ports = udp_ports(3)
+    uris = roc_uris(ports, fec)
+    source = player_of_levels(daemon, 'mono.wav', [0.25], 44100)
+    mix, take = bus(api, 'Transcoder'), api.recorder('take.wav', rate_hz=96000, channels=2)
+    api.stream(uris, take, fec=fec, encoding='l16/48000/2', target_latency_ms=300)
+    api.stream(source, mix, encoding='l16/44100/1', target_latency_ms=50)
+    out = api.stream(mix, uris, fec=fec, encoding='l16/48000/2', target_latency_ms=300)
+    wait_until(lambda: api.stream_is(out, 'running'), 'the mix to be sent')
+    assert_levels(daemon.media_dir / 'take.wav', [0.25, 0.25])
