@@ -98,6 +98,21 @@ def test_a_device_is_listed_and_plays(daemon, speaker):
     assert again['endpoint_uid'] == device['endpoint_uid']
 
 
+def test_two_drivers_serve_their_devices_side_by_side(daemons, workdir, speaker, pipewire):
+    (workdir / 'asound.conf').write_text(CONFIG.format(pipe=workdir / 'out'))
+    env = pipewire.daemon_env() | {'ALSA_CONFIG_PATH': str(workdir / 'asound.conf')}
+    api = daemons(args=['-d', 'alsa,pipewire,tone'], env=env).api
+    assert {d['name'] for d in api.get('/peers/self/drivers')} == {'alsa', 'pipewire', 'tone'}
+    card = wait_until(lambda: find(api), 'the loudspeaker of ALSA to be listed')
+    desk = wait_until(lambda: next((e for e in api.get(ENDPOINTS) if e['system_name'] == 'fake-out'), None), "PipeWire's, too")
+    assert (card['driver'], desk['driver']) == ('alsa', 'pipewire')
+    for device in (card, desk):
+        stream = api.stream(api.tone(frequency_hz=1000, level_dbfs=-20), device)
+        wait_until(lambda stream=stream: api.stream_is(stream, 'running'), f'the stream to {device["system_name"]} to run')
+    wait_until(lambda: hum(speaker.left[-2 * RATE:], 1000) > 0.05, 'the tone of ALSA')
+    wait_until(lambda: 'rocd-playback' in pipewire.links('fake-out'), 'the stream of PipeWire to be linked')
+
+
 def test_a_driver_that_there_is_not_is_refused_by_name(daemons):
     daemon = daemons(start=False, args=['-d', 'file,oboe'])
     daemon.spawn()
