@@ -108,6 +108,7 @@ struct audio_device {
     bool has_volume;
     double volume; /* the cubic scale that mixers show: 1 is 0 dB, gain = volume³ */
     bool is_muted;
+    const char *follows;     /* of a default: the system_name of the device that it is at present; nullptr: of none */
     struct err_info failure; /* ERR_OK: usable */
 };
 

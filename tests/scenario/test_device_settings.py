@@ -3,6 +3,7 @@
 rocd; hot-plug; the system's choice; virtual devices that somebody else removed."""
 import pytest
 
+from support.client import stream_spec
 from support.pipewire import near
 from support.wait import wait_until
 
@@ -133,6 +134,32 @@ def test_the_default_output_is_followed_by_the_same_stream(pipewire, desk):
     after = wait_until(lambda: api.stream_is(stream, 'running'), 'sound')
     assert after['generation'] == before['generation'] and after['status']['restarts'] == before['status']['restarts']
     assert pipewire.node('rocd-playback')['id'] == node, 'it is the same stream of PipeWire, too'
+
+
+def test_a_loudspeaker_is_not_led_into_itself(pipewire, desk):
+    """Where there is no better microphone, the system's choice of one is what the loudspeaker plays."""
+    api = desk.api
+    speaker = wait_device(api, 'fake-out')
+    into, out = wait_device(api, 'default.input'), wait_device(api, 'default.output')
+    pipewire.set_default_input('fake-out')
+
+    def refused(source, destination, way):
+        reply = api.call('POST', '/streams', stream_spec(source, destination))
+        if reply.status == 201:
+            api.delete(reply.json['stream_uri'])
+            return False
+        assert reply.status == 409 and way in reply.json['detail'], reply
+        return True
+    wait_until(lambda: refused(into, speaker, 'Default input → Fake Speakers → Default input'), 'it to be refused')
+    assert refused(into, out, 'Fake Speakers → Default input → Default output → Fake Speakers')
+    pipewire.set_default_input('fake-mic')
+    wait_until(lambda: not refused(into, out, 'Default input'), 'a microphone to be no loudspeaker')
+    virtual = api.post(ENDPOINTS, {'kind': 'virtual_speaker', 'display_name': 'Attic'})
+    name = f'rocd.{virtual["endpoint_uid"]}'
+    wait_device(api, name)
+    assert not refused(virtual, out, 'Attic')
+    pipewire.set_default(name)
+    wait_until(lambda: refused(virtual, out, 'Attic → Default output → Attic'), 'it to be refused', deadline=60)
 
 
 def test_a_virtual_device_that_somebody_removed_stays_away_until_it_is_wanted(pipewire, desk):

@@ -125,7 +125,8 @@ static enum audio_direction devices_direction(const struct endpoint_spec *spec) 
 
 static const struct audio_driver DEVICES = {.name = "card",
                                             .summary = "devices that are there when the test says so",
-                                            .kinds = 1u << ENDPOINT_KIND_DEVICE | 1u << ENDPOINT_KIND_VIRTUAL_SPEAKER |
+                                            .kinds = 1u << ENDPOINT_KIND_DEVICE | 1u << ENDPOINT_KIND_DEFAULT |
+                                                     1u << ENDPOINT_KIND_VIRTUAL_SPEAKER |
                                                      1u << ENDPOINT_KIND_VIRTUAL_MICROPHONE,
                                             .direction = devices_direction,
                                             .open = fake_open,

@@ -51,6 +51,7 @@ static void describe(const struct pipewire *pw, enum audio_direction direction, 
     ret->is_default = true;
     const struct graph_node *node = defaults_node(pw, direction);
     if (node) {
+        copy_text(ret->follows, sizeof ret->follows, node->key);
         ret->format = node->format;
         ret->has_volume = volume_of(node, &ret->volume, &ret->is_muted);
     }

@@ -90,6 +90,7 @@ static void tell(const struct news *n, const struct news_item *item) {
         .has_volume = d->has_volume,
         .volume = d->volume,
         .is_muted = d->is_muted,
+        .follows = d->follows[0] ? d->follows : nullptr,
         .failure = d->failure,
     };
     (item->kind == NEWS_DEVICE ? n->watcher->device : n->watcher->device_gone)(n->arg, &device);

@@ -29,6 +29,7 @@ struct news_device {
     bool has_volume;
     bool is_muted;
     double volume;
+    char follows[NEWS_SYSTEM_NAME_SIZE]; /* empty: none */
     struct err_info failure;
 };
 

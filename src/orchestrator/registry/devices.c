@@ -53,6 +53,7 @@ static void expose_or_withdraw(const struct registry *registry, struct endpoint_
 
 static void set_absent(struct endpoint_entry *entry) {
     entry->is_present = false;
+    *entry->follows = 0;
     struct endpoint_status *status = &entry->object.status;
     status->is_default = false;
     status->has_is_default = PRESENCE_VALUE;
@@ -78,6 +79,7 @@ static void set_present(struct endpoint_entry *entry, const struct audio_device 
     if (!entry->in_use && device->format.n_channels > 0)
         status->channels = (int32_t)device->format.n_channels;
     snprintf(entry->found_name, sizeof entry->found_name, "%s", device->display_name ? device->display_name : "");
+    snprintf(entry->follows, sizeof entry->follows, "%s", device->follows ? device->follows : "");
 }
 
 static bool looks_the_same(const struct endpoint_status *a, const struct endpoint_status *b) {

@@ -403,6 +403,69 @@ static void what_a_write_may_not_do(void **state) {
     assert_string_equal(info.pointer, "/device");
 }
 
+/* ---- defaults ---- */
+
+static void find_default(struct fake_world *w, enum audio_direction direction, const char *follows,
+                         char ret_uid[static UID_SIZE]) {
+    bool is_input = direction == AUDIO_INPUT;
+    struct audio_device device = {.system_name = is_input ? "default.input" : "default.output",
+                                  .display_name = is_input ? "Default input" : "Default output",
+                                  .kind = ENDPOINT_KIND_DEFAULT,
+                                  .direction = direction,
+                                  .is_default = true,
+                                  .follows = follows};
+    tell(w, &device);
+    for (const struct registry_endpoint *e = nullptr; (e = orchestrator_next_endpoint(w->orchestrator, e));)
+        if (strcmp(e->system_name, device.system_name) == 0)
+            memcpy(ret_uid, e->uid, UID_SIZE);
+}
+
+static enum err try_stream(struct fake_world *w, const char *uid, const struct stream_spec *spec,
+                           char ret[static UID_SIZE], struct err_info *reterr) {
+    struct fake_answer answer = {};
+    enum err err =
+        orchestrator_put_stream(w->orchestrator, uid, spec, nullptr, ANY_GENERATION, ret, fake_done, &answer, reterr);
+    loop_sim_settle(&w->sim);
+    return err;
+}
+
+static void refuse_ring(struct fake_world *w, const char *source, const char *destination, const char *way) {
+    struct err_info info = {};
+    char stored[UID_SIZE];
+    const struct stream_spec spec = fake_stream_between(source, destination);
+    assert_int_equal(try_stream(w, "", &spec, stored, &info), ERR_CONFLICT);
+    if (!strstr(info.message, way))
+        fail_msg("%s", info.message);
+}
+
+static void a_default_does_not_lead_a_device_into_itself(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    char loud[UID_SIZE], tone[UID_SIZE], in[UID_SIZE], out[UID_SIZE], attic[UID_SIZE], stream[UID_SIZE];
+    find_and_tune(w, &device, loud, tone);
+    find_default(w, AUDIO_INPUT, "speaker", in); /* its monitor, where there is no microphone */
+    find_default(w, AUDIO_OUTPUT, "speaker", out);
+    refuse_ring(w, in, loud, ": Default input → The speaker → Default input.");
+    refuse_ring(w, in, out, ": The speaker → Default input → Default output → The speaker.");
+    struct endpoint_spec virtual = fake_endpoint_spec("{\"kind\":\"virtual_speaker\",\"display_name\":\"Attic\"}");
+    assert_int_equal(put(w, "", &virtual, attic, nullptr), ERR_OK);
+    tell(w, &(struct audio_device){.uid = attic,
+                                   .system_name = "rocd.attic",
+                                   .display_name = "Attic",
+                                   .kind = ENDPOINT_KIND_VIRTUAL_SPEAKER,
+                                   .direction = AUDIO_INPUT});
+    struct stream_spec spec = fake_stream_between(attic, out);
+    fake_put_stream(w, "", &spec, stream);
+    find_default(w, AUDIO_OUTPUT, "rocd.attic", out);
+    refuse_ring(w, attic, out, ": Attic → Default output → Attic.");
+    struct err_info info = {};
+    spec.enabled = false; /* what has become a ring since can be ended */
+    assert_int_equal(try_stream(w, stream, &spec, stream, &info), ERR_OK);
+    find_default(w, AUDIO_OUTPUT, nullptr, out);
+    spec = fake_stream_between(in, out);
+    assert_int_equal(try_stream(w, "", &spec, stream, &info), ERR_OK);
+}
+
 /* ---- virtual ---- */
 
 static void a_virtual_device_is_kept_up(void **state) {
@@ -527,6 +590,7 @@ int main(void) {
         TEST(what_does_not_move_is_opened_anew),
         TEST(what_moves_more_than_the_target_holds_is_told),
         TEST(what_a_write_may_not_do),
+        TEST(a_default_does_not_lead_a_device_into_itself),
         TEST(a_virtual_device_is_kept_up),
         TEST(virtual_devices_have_names_of_their_own),
         TEST(its_streams_say_how_much_it_moves_at_a_time),

@@ -37,6 +37,7 @@ struct endpoint_entry {
     bool is_present; /* its driver tells of it */
     bool is_exposed; /* a virtual one that its driver has been asked to keep up */
     char found_name[LIMIT_NAME + 1];
+    char follows[256]; /* a default: the system_name of the device that it is at present; empty: of none */
     struct level level;
 };
 
