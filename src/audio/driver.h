@@ -109,6 +109,7 @@ struct audio_device {
     double volume; /* the cubic scale that mixers show: 1 is 0 dB, gain = volume³ */
     bool is_muted;
     const char *follows;     /* of a default: the system_name of the device that it is at present; nullptr: of none */
+    bool has_returned;       /* it went and came since it was told of last, and may have forgotten what was set */
     struct err_info failure; /* ERR_OK: usable */
 };
 

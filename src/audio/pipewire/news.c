@@ -14,6 +14,7 @@ struct news_item {
     struct list_link link;
     enum news_kind kind;
     bool is_first;             /* device: the core does not know it, so that it need not hear that it went, either */
+    bool has_returned;         /* device: it went and came, and the core has not heard of either */
     struct news_device device; /* driver: only `failure` */
 };
 
@@ -91,6 +92,7 @@ static void tell(const struct news *n, const struct news_item *item) {
         .volume = d->volume,
         .is_muted = d->is_muted,
         .follows = d->follows[0] ? d->follows : nullptr,
+        .has_returned = item->has_returned,
         .failure = d->failure,
     };
     (item->kind == NEWS_DEVICE ? n->watcher->device : n->watcher->device_gone)(n->arg, &device);
@@ -162,11 +164,15 @@ static void say(struct news *n, enum news_kind kind, const struct news_device *d
         free(item);
         item = nullptr;
     }
-    if (kind == NEWS_GONE)
+    if (kind == NEWS_GONE) {
         (void)map_remove(&n->known, name);
+        if (item)
+            item->has_returned = false;
+    }
     if (item && kind == NEWS_DEVICE && !is_known) {
         /* a device that went a moment ago, and of which the core still has to hear that, is not new to it */
-        item->is_first = item->kind != NEWS_GONE;
+        item->has_returned = item->kind == NEWS_GONE;
+        item->is_first = !item->has_returned;
         if (!map_put(&n->known, name, n)) {
             drop(n, item);
             item = nullptr;

@@ -25,7 +25,8 @@ struct world {
 
 static void on_device(void *arg, const struct audio_device *d) {
     struct world *w = arg;
-    buf_printf(&w->told, "+%s%s%s %g; ", d->system_name, d->uid ? " of " : "", d->uid ? d->uid : "", d->volume);
+    buf_printf(&w->told, "+%s%s%s %g%s; ", d->system_name, d->uid ? " of " : "", d->uid ? d->uid : "", d->volume,
+               d->has_returned ? " again" : "");
 }
 
 static void on_gone(void *arg, const struct audio_device *d) {
@@ -122,6 +123,9 @@ static void test_who_went_and_came_is_a_change(void **state) {
     say(w, "a", 1);
     assert_told(w, "+a 1; ");
     say_gone(w, "a");
+    say(w, "a", 2);
+    say(w, "a", 2.5);
+    assert_told(w, "+a 2.5 again; "); /* what was set at it is to be set once more */
     say(w, "a", 2);
     assert_told(w, "+a 2; ");
     say_gone(w, "a");

@@ -157,7 +157,7 @@ static void on_device(void *arg, const struct audio_device *device) {
     if (device->uid)
         snprintf(entry->object.system_name, sizeof entry->object.system_name, "%s", device->system_name);
     set_present(entry, device);
-    if (!was_present) {
+    if (!was_present || device->has_returned) {
         entry->open = (struct err_info){};
         set_volume(entry);
     }

@@ -334,6 +334,12 @@ static void volume_and_mute_are_set_when_it_appears_and_when_they_change(void **
     assert_string_equal(w->trace, "");
     tell(w, &device);
     assert_string_equal(w->trace, "speaker:0.70:mute");
+    fake_world_clear_trace(w);
+    tell(w, &device);
+    assert_string_equal(w->trace, "");
+    device.has_returned = true; /* too fast for its going to be told */
+    tell(w, &device);
+    assert_string_equal(w->trace, "speaker:0.70:mute");
 }
 
 static void a_driver_without_its_sound_server(void **state) {
