@@ -163,6 +163,40 @@ static void what_is_found_is_listed_as_long_as_it_is_there(void **state) {
     assert_string_equal(only(w, ENDPOINT_KIND_DEVICE)->uid, uid); /* the same as before */
 }
 
+static void each_change_of_what_is_shown_is_an_event(void **state) {
+    struct fake_world *w = *state;
+    struct audio_device device = speaker();
+    tell(w, &device);
+    for (int i = 0; i < 5; i++) {
+        uint64_t before = fake_world_last_event(w);
+        switch (i) {
+        case 0:
+            device.is_default = false;
+            break;
+        case 1:
+            device.is_muted = true;
+            break;
+        case 2:
+            device.display_name = "The other name";
+            break;
+        case 3:
+            device.format.rate_hz = 96000;
+            break;
+        case 4:
+            device.has_volume = false;
+            break;
+        }
+        tell(w, &device);
+        if (strcmp(fake_world_news(w, before), "endpoint_updated") != 0)
+            fail_msg("change %d: '%s'", i, fake_world_news(w, before));
+    }
+    struct endpoint endpoint = shown(w, only(w, ENDPOINT_KIND_DEVICE)->uid);
+    assert_false(endpoint.status.is_default);
+    assert_string_equal(endpoint.spec.display_name, "The other name");
+    assert_int_equal(endpoint.status.rate_hz, 96000);
+    assert_int_equal(endpoint.status.has_volume, PRESENCE_NULL);
+}
+
 static void uids_tell_devices_apart(void **state) {
     struct fake_world *w = *state;
     char uids[3][UID_SIZE];
@@ -179,6 +213,11 @@ static void uids_tell_devices_apart(void **state) {
     assert_int_equal(n, 3);
     assert_string_not_equal(uids[0], uids[1]);
     assert_string_not_equal(uids[1], uids[2]);
+    /* of the peer, too, as machines may be alike, and of the driver */
+    static const char SEED[] = "peer00-peer00-peer00\0card\0a";
+    char expected[UID_SIZE];
+    uid_reproducible(expected, UID_TAG_ENDPOINT, SEED, sizeof SEED - 1);
+    assert_non_null(orchestrator_endpoint(w->orchestrator, expected));
 }
 
 static void what_has_settings_stays_listed(void **state) {
@@ -587,6 +626,7 @@ static void its_streams_say_how_much_it_moves_at_a_time(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(what_is_found_is_listed_as_long_as_it_is_there),
+        TEST(each_change_of_what_is_shown_is_an_event),
         TEST(uids_tell_devices_apart),
         TEST(what_has_settings_stays_listed),
         TEST(what_a_stream_names_stays_listed_and_comes_back),
