@@ -531,13 +531,19 @@ static void a_virtual_device_is_kept_up(void **state) {
     assert_int_equal(shown(w, uid).stream_direction, STREAM_DIRECTION_INPUT);
     assert_int_equal(shown(w, uid).endpoint_type, ENDPOINT_TYPE_STREAMING_DEVICE);
     assert_string_equal(shown(w, uid).system_name, "rocd.x");
-    /* after a restart of rocd it is there again, without being asked for */
+    spec.has_volume = PRESENCE_VALUE;
+    spec.volume = 0.3;
+    fake_world_clear_trace(w);
+    change(w, uid, &spec);
+    assert_string_equal(w->trace, "expose rocd.x:0.30");
+    /* after a restart of rocd it is there again, without being asked for, and as loud as it was */
     fake_world_stop(w);
     *w->exposed = 0;
     fake_world_clear_trace(w);
     fake_world_start(w);
     assert_string_equal(w->exposed, uid);
     tell(w, &device);
+    assert_string_equal(w->trace, "expose rocd.x:0.30");
     /* somebody takes it away: it is reported and not fought over */
     (void)err_set(&device.failure, ERR_NOT_FOUND, "somebody has removed it");
     fake_world_clear_trace(w);
