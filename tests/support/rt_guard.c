@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,13 +55,20 @@ POLICED(void *, malloc, (size_t size), (size))
 POLICED(void *, calloc, (size_t n, size_t size), (n, size))
 POLICED(void *, realloc, (void *memory, size_t size), (memory, size))
 POLICED(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size))
+POLICED(int, posix_memalign, (void **ret, size_t alignment, size_t size), (ret, alignment, size))
 POLICED(void, free, (void *memory), (memory))
 POLICED(char *, strdup, (const char *text), (text))
 
 POLICED(int, pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex))
+POLICED(int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
+POLICED(int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
+POLICED(int, sem_wait, (sem_t * semaphore), (semaphore))
 POLICED(int, pthread_cond_wait, (pthread_cond_t * cond, pthread_mutex_t *mutex), (cond, mutex))
 POLICED(int, pthread_join, (pthread_t thread, void **ret), (thread, ret))
 POLICED(int, nanosleep, (const struct timespec *time, struct timespec *rest), (time, rest))
+POLICED(int, clock_nanosleep, (clockid_t clock, int flags, const struct timespec *time, struct timespec *rest),
+        (clock, flags, time, rest))
+POLICED(int, usleep, (useconds_t us), (us))
 POLICED(int, poll, (struct pollfd * fds, nfds_t n, int timeout_ms), (fds, n, timeout_ms))
 
 POLICED(FILE *, fopen64, (const char *path, const char *mode), (path, mode))
@@ -73,6 +81,17 @@ POLICED(int, fsync, (int fd), (fd))
 POLICED(void, log_emit,
         (struct log log, enum log_level level, const char *message, const struct log_field *fields, size_t n),
         (log, level, message, fields, n))
+
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...) {
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    police("open");
+    return __real_open64(path, flags, mode);
+}
 
 int __real_epoll_wait(int set, struct epoll_event *events, int max, int timeout_ms);
 int __wrap_epoll_wait(int set, struct epoll_event *events, int max, int timeout_ms);

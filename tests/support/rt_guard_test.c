@@ -6,8 +6,10 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@
 /* The guard bites: each kind of sin, in a process of its own. */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static struct ring ring;
 static void *volatile memory;
 static int set = -1;
@@ -46,6 +49,38 @@ static void allocate_within_our_code(void) {
 
 static void lock(void) {
     pthread_mutex_lock(&mutex);
+}
+
+static void allocate_aligned(void) {
+    void *aligned = nullptr;
+    (void)!posix_memalign(&aligned, 64, 64);
+    memory = aligned;
+}
+
+static void lock_to_read(void) {
+    pthread_rwlock_rdlock(&rwlock);
+}
+
+static void lock_to_write(void) {
+    pthread_rwlock_wrlock(&rwlock);
+}
+
+static void wait_for_a_semaphore(void) {
+    sem_t semaphore;
+    sem_init(&semaphore, 0, 1);
+    sem_wait(&semaphore);
+}
+
+static void sleep_until(void) {
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 1}, nullptr);
+}
+
+static void sleep_for_a_microsecond(void) {
+    usleep(1);
+}
+
+static void open_something(void) {
+    (void)!open("/dev/null", O_RDONLY);
 }
 
 static void sleep_a_little(void) {
@@ -113,12 +148,24 @@ static void what_real_time_code_may_not_do_ends_the_process(void **) {
         void (*act)(void);
         const char *name;
     } sins[] = {
-        {allocate, "malloc()"},         {allocate_zeros, "calloc()"},
-        {set_free, "free()"},           {allocate_within_our_code, "alloc()"},
-        {lock, "pthread_mutex_lock()"}, {sleep_a_little, "nanosleep()"},
-        {wait_for_nothing, "poll()"},   {wait_for_events, "epoll_wait that waits()"},
-        {close_something, "close()"},   {write_something, "write()"},
+        {allocate, "malloc()"},
+        {allocate_zeros, "calloc()"},
+        {set_free, "free()"},
+        {allocate_within_our_code, "alloc()"},
+        {lock, "pthread_mutex_lock()"},
+        {sleep_a_little, "nanosleep()"},
+        {wait_for_nothing, "poll()"},
+        {wait_for_events, "epoll_wait that waits()"},
+        {close_something, "close()"},
+        {write_something, "write()"},
         {log_something, "log_emit()"},
+        {allocate_aligned, "posix_memalign()"},
+        {lock_to_read, "pthread_rwlock_rdlock()"},
+        {lock_to_write, "pthread_rwlock_wrlock()"},
+        {wait_for_a_semaphore, "sem_wait()"},
+        {sleep_until, "clock_nanosleep()"},
+        {sleep_for_a_microsecond, "usleep()"},
+        {open_something, "open()"},
     };
     for (size_t i = 0; i < sizeof sins / sizeof sins[0]; i++) {
         static char said[4096];
