@@ -23,6 +23,24 @@ static void lost_packets_are_counted_after_the_latency(void **state) {
     assert_int_equal(gate_missing(rig->gate), 3);
 }
 
+static void they_are_waited_for_as_long_as_the_latency_of_now(void **state) {
+    struct rig *rig = *state;
+    open_gate_for(rig, CODEC_FEC_NONE);
+    play(rig, 10);
+    gate_set_target_latency(rig->gate, 200 * NS_PER_MS);
+    roc_sender_lose(&rig->sender, 3);
+    play(rig, 38);
+    assert_int_equal(COUNTER(rig, lost), 0);
+    play(rig, 5);
+    assert_int_equal(COUNTER(rig, lost), 3);
+    gate_set_target_latency(rig->gate, 50 * NS_PER_MS);
+    roc_sender_lose(&rig->sender, 2);
+    play(rig, 8);
+    assert_int_equal(COUNTER(rig, lost), 3);
+    play(rig, 5);
+    assert_int_equal(COUNTER(rig, lost), 5);
+}
+
 static void silence_settles_what_is_missing(void **state) {
     struct rig *rig = *state;
     open_gate_for(rig, CODEC_FEC_NONE);
@@ -346,6 +364,7 @@ static void the_end_of_a_block_is_lost_when_only_its_repair_came(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(lost_packets_are_counted_after_the_latency),
+        TEST(they_are_waited_for_as_long_as_the_latency_of_now),
         TEST(silence_settles_what_is_missing),
         TEST(reordered_late_and_duplicate_packets_are_told_apart),
         TEST(numbers_wrap),
