@@ -22,10 +22,18 @@ static unsigned load_of(const struct node_record *record) {
     return record->links_load > record->least_load ? record->links_load : record->least_load;
 }
 
-void engine_node_add_link(struct node_record *record, bool receiving) {
+static unsigned load_of_link(bool receiving) {
+    return receiving ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
+}
+
+static void set_links_load(struct node_record *record, unsigned load) {
     record->thread->load -= load_of(record);
-    record->links_load += receiving ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
+    record->links_load = load;
     record->thread->load += load_of(record);
+}
+
+void engine_node_add_link(struct node_record *record, bool receiving) {
+    set_links_load(record, record->links_load + load_of_link(receiving));
     record->n_links++;
 }
 
@@ -57,7 +65,7 @@ enum err engine_add_node_take(struct engine *engine, struct audio_stream *stream
     record->engine = engine;
     record->id = engine_new_id(engine);
     record->state = RECORD_LIVE;
-    record->least_load = direction == AUDIO_OUTPUT ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
+    record->least_load = load_of_link(direction == AUDIO_OUTPUT);
     record->thread = least_loaded(engine);
     record->thread->load += load_of(record);
     engine->n_objects++;
@@ -98,9 +106,7 @@ static void leave_without_links(struct node_record *record) {
 }
 
 void engine_node_link_closed(struct node_record *record, bool receiving) {
-    record->thread->load -= load_of(record);
-    record->links_load -= receiving ? ENGINE_LOAD_RECEIVE : ENGINE_LOAD_SEND;
-    record->thread->load += load_of(record);
+    set_links_load(record, record->links_load - load_of_link(receiving));
     record->n_links--;
     leave_without_links(record);
 }
@@ -180,11 +186,6 @@ static uint32_t count_encoders(struct node_record *record) {
     return n;
 }
 
-static int64_t period_ns(const struct audio_stream *stream) {
-    return stream->ops->period_frames ? (int64_t)stream->ops->period_frames(stream) * NS_PER_S / stream->format.rate_hz
-                                      : 0;
-}
-
 bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_status *ret) {
     struct node_record *record = engine_find_node(engine, id);
     if (!record || record->state == RECORD_CLOSING)
@@ -202,7 +203,7 @@ bool engine_node_status(struct engine *engine, uint32_t id, struct engine_node_s
         .stands_still = atomic_load_explicit(&node->stands_still, memory_order_relaxed),
         .has_xruns = stream->ops->xruns,
         .xruns = stream->ops->xruns ? stream->ops->xruns(stream) : 0,
-        .period_ns = period_ns(stream),
+        .period_ns = node_period_ns(node),
         .latency_ns = stream->ops->latency_ns ? stream->ops->latency_ns(stream) : -1,
         .n_encoders = record->n_links > 0 ? count_encoders(record) : 0,
         .n_channels = stream->format.n_channels,

@@ -373,7 +373,7 @@ static void follow_stream(struct node *node, const struct tick *tick) {
     node->told_end = true;
 }
 
-static int64_t period_ns(const struct node *node) {
+int64_t node_period_ns(const struct node *node) {
     const struct audio_stream *stream = node->stream;
     return stream->ops->period_frames ? (int64_t)stream->ops->period_frames(stream) * NS_PER_S / stream->format.rate_hz
                                       : 0;
@@ -387,7 +387,7 @@ int64_t node_rest_ns(const struct node *node) {
         return 0;
     int64_t rest_ns = REST_MAX_NS;
     if (!atomic_load_explicit(&node->stands_still, memory_order_relaxed)) {
-        rest_ns = period_ns(node);
+        rest_ns = node_period_ns(node);
         rest_ns = rest_ns < REST_BETWEEN_PORTIONS_MAX_NS ? rest_ns : REST_BETWEEN_PORTIONS_MAX_NS;
     }
     const struct link_send *link;

@@ -61,6 +61,9 @@ void node_destroy(struct node *node);
 /* Frames moved at once at most, for buffers: those of a tick of the system's clock. */
 size_t node_frames_max(uint32_t rate_hz, int64_t tick_ns);
 
+/* How much sound its device moves at a time, as of late; 0: not known, or it is no device. Any thread. */
+int64_t node_period_ns(const struct node *node);
+
 /* All of these on the media thread. */
 void node_add_send(struct node *node, struct link_send *link, int64_t now_ns);
 void node_add_receive(struct node *node, struct link_receive *link);
