@@ -5,7 +5,7 @@ import pytest
 
 from support.client import stream_spec
 from support.pipewire import near
-from support.wait import wait_until
+from support.wait import wait_same, wait_until
 
 ENDPOINTS = '/peers/self/endpoints'
 SETTINGS = {'display_name': 'Kitchen', 'volume': 0.5, 'muted': True, 'rate_hz': 44100, 'channels': 1, 'delay_ms': 20,
@@ -32,10 +32,10 @@ def playback(pipewire):
     return node and node['info']['props'].get('node.latency')
 
 
-def shows(pipewire, text):
+def shown(pipewire):
     """What mixers show of the loudspeaker."""
     node = pipewire.node('fake-out')
-    return node and pipewire.run('wpctl', 'get-volume', node['id'], check=False).strip() == f'Volume: {text}'
+    return node and pipewire.run('wpctl', 'get-volume', node['id'], check=False).strip().removeprefix('Volume: ')
 
 
 def is_as_set(endpoint):
@@ -50,11 +50,15 @@ def test_settings_outlive_the_sound_server_and_rocd(pipewire, desk):
     wait_until(lambda: api.stream_is(stream, 'running'), 'sound')
     assert is_as_set(api.patch(uri, SETTINGS))
 
-    def is_applied():
+    def applied():
         status = api.get(uri)['status']
-        return shows(pipewire, '0.50 [MUTED]') and playback(pipewire) == '441/44100' and \
-            (status['rate_hz'], status['channels']) == (44100, 1) and api.stream_is(stream, 'running')
-    wait_until(is_applied, 'the settings to be applied')
+        return {'mixers show': shown(pipewire), 'period': playback(pipewire), 'rate': status['rate_hz'],
+                'channels': status['channels'], 'stream': api.get(stream['stream_uri'])['status']['state']}
+
+    def wait_applied(what):
+        wait_same(applied, {'mixers show': '0.50 [MUTED]', 'period': '441/44100', 'rate': 44100, 'channels': 1,
+                            'stream': 'running'}, what, deadline=60)
+    wait_applied('the settings to be applied')
 
     def disturb():
         """Another program changes what was set; it is told, and stays. In the first seconds of a device rocd would put it back."""
@@ -62,14 +66,14 @@ def test_settings_outlive_the_sound_server_and_rocd(pipewire, desk):
             node = str(pipewire.node('fake-out')['id'])
             pipewire.run('wpctl', 'set-volume', node, '0.3')
             pipewire.run('wpctl', 'set-mute', node, '0')
-            return shows(pipewire, '0.30') and near(desk.api.get(uri)['status']['volume'], 0.3)
+            return shown(pipewire) == '0.30' and near(desk.api.get(uri)['status']['volume'], 0.3)
 
         with desk.api.events('?types=endpoint_updated') as events:
             events.wait_greeting()
             wait_until(is_changed, 'another program to change the volume')
             events.wait_for(lambda e: e.data['endpoint_uid'] == uid and near(e.data['status']['volume'], 0.3) and
                             not e.data['status']['muted'], 'what another program has set')
-        assert is_as_set(desk.api.get(uri)) and shows(pipewire, '0.30')
+        assert is_as_set(desk.api.get(uri)) and shown(pipewire) == '0.30'
 
     disturb()
     pipewire.kill()
@@ -80,7 +84,7 @@ def test_settings_outlive_the_sound_server_and_rocd(pipewire, desk):
     assert ready['ready'] and 'PipeWire' in next(r['message'] for r in ready['reasons'] if r['name'] == 'pipewire'), ready
     pipewire.start()
     assert wait_device(api, 'fake-out')['endpoint_uid'] == uid
-    wait_until(is_applied, 'the settings to be applied again', deadline=60)
+    wait_applied('the settings to be applied again')
     assert 'pipewire' not in [r['name'] for r in api.get('/readyz')['reasons']]
 
     disturb()
@@ -88,7 +92,7 @@ def test_settings_outlive_the_sound_server_and_rocd(pipewire, desk):
     api = desk.api
     again = wait_device(api, 'fake-out')
     assert again['endpoint_uid'] == uid and is_as_set(again)
-    wait_until(is_applied, 'the settings to be applied by the next rocd', deadline=60)
+    wait_applied('the settings to be applied by the next rocd')
 
     api.patch(uri, {'enabled': False})
     wait_until(lambda: playback(pipewire) is None, 'the device to be let go')

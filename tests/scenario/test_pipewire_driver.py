@@ -8,7 +8,7 @@ import pytest
 
 from support import wav
 from support.pipewire import Driver, end, near, read_raw, write_raw
-from support.wait import wait_until
+from support.wait import wait_same, wait_until
 
 UID = 'ab12cd-ef34gh-ij56kl'
 UID2 = 'mn12op-qr34st-uv56wx'
@@ -170,6 +170,52 @@ def test_volume_of_a_suspended_device_is_what_was_set(pw, driver):
                'wpctl to show it')
     driver.settle()
     assert near(driver.devices['fake-out']['volume'], 0.5) and driver.devices['fake-out']['muted']
+
+
+def test_what_a_session_manager_remembers_does_not_undo_a_wish(pw, drivers):
+    """One that has come a moment before us has still to set what it remembers, also of devices that both of us find there."""
+    pw.stop_session()
+    pw.fake('card', 'acme')
+    name = 'alsa_output.acme.stereo'
+    pw.wait_node(name)
+    pw.fake('session')
+    assert pw.fake('properties').stdout.readline() == 'here\n'
+
+    def route():
+        card = next((thing for thing in pw.dump() if thing['type'] == 'PipeWire:Interface:Device'), None)
+        props = card and card['info']['params']['Route'][0]['props']
+        return props and (round(props['channelVolumes'][0], 3), props['mute'])
+
+    def is_insisted():
+        """In a driver's first seconds; where the machine stands still for as long, the next driver shows it."""
+        driver = drivers().watch()
+        driver.wait_device(name, failure='ok', has_volume=True)
+        driver.do('volume', name, '0.5', '1')
+        driver.wait_device(name, volume=0.5, muted=True)
+        wait_same(route, (0.125, True), 'the wish to be fulfilled')
+        pw.cli('set-param', 'alsa_card.acme', 'Route', '{ index: 0, device: 0, save: true, '
+               'props: { mute: false, channelVolumes: [ 0.064, 0.064 ] } }')
+        time.sleep(1)  # what an answer to this would take, and less than those first seconds
+        return route() == (0.125, True)
+    assert any(is_insisted() for _ in range(5))
+
+
+def test_a_wish_for_a_suspended_device_is_not_undone_unseen(pw, driver):
+    """While it is suspended it tells nobody what another program sets: here, what a session manager remembers."""
+    driver.wait_device('fake-out')
+
+    def is_insisted(name):
+        """In the device's first seconds; where the machine stands still for as long, the next device shows it."""
+        pw.add_device(name, priority_session='500')
+        driver.wait_device(name)
+        driver.do('volume', name, '0.5', '1')
+        driver.wait_device(name, volume=0.5, muted=True)
+        pw.cli('set-param', name, 'Props', '{ mute: false, channelVolumes: [ 1.0, 1.0 ] }')
+        time.sleep(4)  # until a device is no longer new
+        assert driver.open(name, 'device', 'output', name)['failure'] == 'ok'
+        wait_until(lambda: driver.stat(name)['moved'] > 0, 'the device to run')
+        return 'Volume: 0.50 [MUTED]' in pw.run('wpctl', 'get-volume', pw.node(name)['id'])
+    assert any(is_insisted(f'new-{i}') for i in range(5))
 
 
 def test_balance_is_kept(pw, driver):

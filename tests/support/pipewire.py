@@ -109,6 +109,10 @@ class PipeWire:
         self.wireplumber = self.spawn(['wireplumber', '-p', 'policy'])
         wait_until(lambda: 'default.audio.sink' in self.metadata(), 'WirePlumber to choose a device')
 
+    def stop_session(self):
+        end(self.wireplumber, signal.SIGTERM)
+        self.wireplumber = None
+
     def kill(self):
         """kill -9 of PipeWire. WirePlumber ends by itself, as it does on a desktop, where it is started anew with it."""
         end(self.pipewire, signal.SIGKILL)

@@ -24,6 +24,7 @@
  *   pipewire-fake crowd        devices by the hundred: "up N" makes N, "down" takes them away; each is answered by its line
  *   pipewire-fake properties   a program that sets properties of the session manager: it says "here" when it has asked
  *                              for them; "set KEY VALUE" is answered by its line once the server has it
+ *   pipewire-fake session      a session manager that has just come: it has chosen nothing yet, and does nothing
  * It ends, and what it made is unplugged, when its standard input does.
  */
 
@@ -56,6 +57,7 @@ struct fake {
     struct pw_registry *registry;
     struct spa_hook registry_hook;
     struct pw_proxy *metadata;
+    struct pw_impl_metadata *choices; /* of the session manager; the context ends it */
 
     struct pw_proxy *crowd[CROWD_MAX];
     int n_crowd;
@@ -315,6 +317,14 @@ static void set_property(struct fake *f, char *words) {
     pw_metadata_set_property((struct pw_metadata *)f->metadata, PW_ID_CORE, words, "Spa:String:JSON", value);
 }
 
+/* ---- the session manager ---- */
+
+static bool start_session(struct fake *f, struct pw_context *context) {
+    f->choices = pw_context_create_metadata(context, "default", nullptr, 0);
+    return f->choices && pw_core_export(f->core, PW_TYPE_INTERFACE_Metadata, nullptr,
+                                        pw_impl_metadata_get_implementation(f->choices), 0);
+}
+
 /* ---- the program ---- */
 
 static void run_line(struct fake *f) {
@@ -354,7 +364,8 @@ int main(int argc, char **argv) {
     struct pw_context *context = pw_context_new(f.loop, nullptr, 0);
     f.core = context ? pw_context_connect(context, nullptr, 0) : nullptr;
     if (!f.core || (strcmp(argv[1], "card") == 0 && !start_card(&f)) ||
-        (strcmp(argv[1], "properties") == 0 && !start_properties(&f))) {
+        (strcmp(argv[1], "properties") == 0 && !start_properties(&f)) ||
+        (strcmp(argv[1], "session") == 0 && !start_session(&f, context))) {
         perror("pipewire-fake");
         return 1;
     }

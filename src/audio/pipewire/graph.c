@@ -125,6 +125,7 @@ static void on_look_timer(void *arg, uint64_t) {
     pw->is_look_timer_armed = false;
     defaults_look(pw);
     list_for_each(node, &pw->nodes, link) if (!graph_node_is_settled(node)) {
+        volume_insist(node);
         node->n_looks++;
         volume_changed(node, VOLUME_SOURCE_NONE);
         graph_look_again(pw);

@@ -68,10 +68,16 @@ bool graph_node_is_settled(const struct graph_node *node) {
     return node->n_looks >= LOOKS;
 }
 
+/* It was there before us, and the session manager had done with it: one that has just come chooses a default after it has put
+ * back what it remembers. */
+static bool is_old(const struct graph_node *node) {
+    return !node->pw->is_listed && node->pw->defaults[node->direction].node_name[0];
+}
+
 void graph_node_is_ready(struct graph_node *node) {
     list_remove(&node->waiting_link);
     node->is_ready = true;
-    node->is_old = !node->pw->is_listed && node->pw->metadata != nullptr;
+    node->is_old = is_old(node);
     graph_look_again(node->pw);
     graph_node_tell(node);
 }

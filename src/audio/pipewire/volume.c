@@ -239,6 +239,11 @@ static bool must_insist(struct graph_node *node) {
     return !node->is_old && !graph_node_is_settled(node) && node->n_insisted++ < INSIST_MAX;
 }
 
+void volume_insist(struct graph_node *node) {
+    if (!node->is_running && !node->is_old && seen(node) == &node->props)
+        merge(&node->wish, &node->sent);
+}
+
 /* What a device says while it is suspended may be the old value; a route always says what is. */
 static bool is_news(const struct graph_node *node, double volume, bool is_muted) {
     struct graph_card *card;
