@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "audio/device_ring.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -77,6 +78,27 @@ ptrdiff_t device_end_due(struct device_end *end, uint32_t portion_frames) {
     if (!is_running(end, portion_frames))
         return AUDIO_STANDS_STILL;
     return end->ring->direction == AUDIO_OUTPUT ? due_output(end, portion_frames) : due_input(end, portion_frames);
+}
+
+bool device_end_call_when_moving(struct device_end *end, const struct audio_call *call) {
+    struct device_ring *ring = end->ring;
+    int state = atomic_load_explicit(&ring->call_state, memory_order_acquire);
+    if (state == DEVICE_CALL_IS_MADE)
+        return false;
+    if (state == DEVICE_CALL_NONE) {
+        ring->call = *call;
+        atomic_store_explicit(&ring->call_state, DEVICE_CALL_WANTED, memory_order_release);
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&ring->n_callbacks, memory_order_relaxed) == end->n_seen;
+}
+
+void device_end_finish(struct device_end *end) {
+    int wanted = DEVICE_CALL_WANTED;
+    if (atomic_compare_exchange_strong(&end->ring->call_state, &wanted, DEVICE_CALL_NONE))
+        return;
+    while (atomic_load_explicit(&end->ring->call_state, memory_order_acquire) == DEVICE_CALL_IS_MADE)
+        sched_yield();
 }
 
 size_t device_end_read(struct device_end *end, float *frames, size_t n) {

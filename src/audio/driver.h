@@ -37,6 +37,12 @@ enum audio_clock {
 /* Answer of `due`: the device stands still (suspended, unplugged, nobody listens) and gives no clock. */
 constexpr ptrdiff_t AUDIO_STANDS_STILL = -1;
 
+/* What a device's thread is asked to do. fn neither waits, locks, allocates nor logs. */
+struct audio_call {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
 enum audio_state {
     AUDIO_RUNNING,
     AUDIO_ENDED,  /* a source has nothing more to give: a file that plays once */
@@ -64,6 +70,10 @@ struct audio_stream_ops {
      * many that its ring holds what the next callbacks will take, and no more), or AUDIO_STANDS_STILL. All of them are
      * then moved in this tick, however many. While an output stands still its sound is thrown away. */
     ptrdiff_t (*due)(struct audio_stream *stream);
+    /* Media thread; same rules. After `due` has said AUDIO_STANDS_STILL: `call` shall be made, once, from the device's
+     * thread, when the device moves. `call` is copied, and not made any more when `close` has returned. false: it cannot be
+     * asked for now, or the device has moved meanwhile. Optional: then `due` is asked again and again. */
+    bool (*call_when_moving)(struct audio_stream *stream, const struct audio_call *call);
     /* How long a frame takes between the ring and the air, ring included; -1: not known. Any thread. Optional. */
     int64_t (*latency_ns)(const struct audio_stream *stream);
     /* Times the device's callback found too few frames, or no room, since the start. Any thread. Optional. */

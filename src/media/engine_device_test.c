@@ -417,27 +417,36 @@ static void source_is_asked_as_often_as_it_gives(void **state) {
 
 static void source_that_stands_still_is_asked_rarely(void **state) {
     struct rig *rig = *state;
-    const int64_t rests_ms[][2] = {{200, 20}, {100, 10}, {40, 5}};
+    static const struct {
+        int64_t target_ms, every_ms;
+        bool can_call;
+    } CASES[] = {{200, 20, false}, {100, 10, false}, {40, 5, false}, {200, 200, true}, {40, 200, true}};
     struct stream *s = &rig->streams[rig->n_streams++];
     fake_sink_init(&s->sink, 48'000, 2, 1);
     fake_device_init(&s->out, &rig->sim.clock.clock, false, 1, 0, TICK_NS, nullptr);
     fake_device_init(&s->in, &rig->sim.clock.clock, true, 256, 0, TICK_NS, fake_peaks);
     s->source_node = add_node(rig, &s->in.stream, AUDIO_INPUT);
-    for (size_t i = 0; i < sizeof rests_ms / sizeof rests_ms[0]; i++) {
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         struct path *sending = nullptr, *receiving = nullptr;
         assert_int_equal(path_memory_open(&sending, &receiving, nullptr), ERR_OK);
-        add_send(rig, s, sending, rests_ms[i][0]);
+        s->in.can_call = CASES[i].can_call;
+        add_send(rig, s, sending, CASES[i].target_ms);
         loop_sim_settle(&rig->sim);
         run(rig, 1000);
         fake_device_stop(&s->in);
         run(rig, 100);
         uint64_t asked = s->in.n_asked;
         run(rig, 10'000);
-        assert_in_range(s->in.n_asked - asked, 10'000 / rests_ms[i][1] - 2, 10'000 / rests_ms[i][1] + 2);
+        assert_in_range(s->in.n_asked - asked, 10'000 / CASES[i].every_ms - 2, 10'000 / CASES[i].every_ms + 2);
+        asked = s->in.n_asked;
         fake_device_start(&s->in);
+        if (CASES[i].can_call) { /* it is asked at once, and then often enough */
+            run(rig, TICK_NS / MS);
+            assert_int_equal(s->in.n_asked - asked, 1);
+        }
         int64_t frames = node_of(rig, s->source_node).frames;
         run(rig, 1000);
-        assert_in_range(node_of(rig, s->source_node).frames - frames, 48'000 - 2 * 1'024, 48'000);
+        assert_in_range(node_of(rig, s->source_node).frames - frames, 48'000 - 2 * 1'024, 48'000 + 256);
         assert_int_equal(s->in.n_xruns, 0);
         assert_int_equal(node_of(rig, s->source_node).late_ticks, 0);
         int n_removed = rig->n_removed;

@@ -20,9 +20,18 @@ static void on_wake(void *arg) {
         free(wake);
 }
 
+/* The thread of a device. */
+static void on_device_moves(void *arg) {
+    struct media_thread *thread = arg;
+    atomic_store_explicit(&thread->is_called, true, memory_order_release);
+    if (!thread->config.stepped)
+        ticker_wake(&thread->ticker);
+}
+
 enum err media_thread_init(struct media_thread *thread, const struct media_thread_config *config,
                            struct err_info *reterr) {
-    *thread = (struct media_thread){.config = *config, .ticker = {-1, -1, -1}, .poller = {-1}};
+    *thread = (struct media_thread){
+        .config = *config, .ticker = {-1, -1, -1}, .poller = {-1}, .when_moving = {on_device_moves, thread}};
     list_init(&thread->nodes);
     thread->packets = calloc(TICK_PACKETS, sizeof *thread->packets);
     thread->wake = calloc(1, sizeof *thread->wake);
@@ -228,9 +237,12 @@ void media_thread_run(struct media_thread *thread, int64_t now_ns) {
         .packets = thread->packets,
         .notices = &thread->notices,
         .stalls = thread->config.stalls,
+        .wake = &thread->when_moving,
         .clock = thread->config.clock,
     };
-    if (obey_all(thread, &tick) && thread->ticking && thread->n_rest > 1) {
+    bool is_woken = atomic_exchange_explicit(&thread->is_called, false, memory_order_acquire);
+    is_woken |= obey_all(thread, &tick);
+    if (is_woken && thread->ticking && thread->n_rest > 1) {
         int64_t n_before = (now_ns - thread->epoch_ns) / thread->config.tick_ns - 1; /* those were not needed */
         thread->n_ticks = n_before > thread->n_ticks ? n_before : thread->n_ticks;
         take_pace(thread, 1);

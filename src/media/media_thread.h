@@ -11,7 +11,8 @@
  * One media thread: takes commands, ticks its nodes on a fixed grid of times, gives notices. The same function serves
  * the real thread (woken by a timer) and an owner who steps it with times of its own.
  *
- * While all its nodes rest (node_rest_ns) it leaves out ticks, and does not make up for those that are late.
+ * While all its nodes rest (node_rest_ns) it leaves out ticks, and does not make up for those that are late. Commands, and
+ * devices that move again, wake it.
  *
  * It never waits for the core, logs, opens, closes or allocates.
  *
@@ -66,6 +67,8 @@ struct media_thread {
     struct ticker ticker;
     struct poller poller;
     _Atomic bool stopping;
+    _Atomic bool is_called; /* by a device that moves again */
+    struct audio_call when_moving;
     unsigned load; // core: of the nodes and links on it, see engine_priv.h
     // media thread
     struct list nodes; /* struct node::in_thread */

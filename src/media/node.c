@@ -150,6 +150,7 @@ static struct portion by_the_device(struct node *node, const struct tick *tick) 
     ptrdiff_t due = node->stream->ops->due(node->stream);
     bool stands_still = due < 0;
     atomic_store_explicit(&node->stands_still, stands_still, memory_order_relaxed);
+    node->will_call = false;
     if (due > 0) {
         node->portion_ns = (int64_t)due * NS_PER_S / node->stream->format.rate_hz;
         /* what was captured is from before now, what will be played is for the time after */
@@ -158,6 +159,8 @@ static struct portion by_the_device(struct node *node, const struct tick *tick) 
     }
     if (stands_still && node->direction == AUDIO_INPUT && !node->stream->never_idle) {
         node->covered_ns = tick->now_ns;
+        const struct audio_stream_ops *ops = node->stream->ops;
+        node->will_call = ops->call_when_moving && ops->call_when_moving(node->stream, tick->wake);
         return (struct portion){};
     }
     if (stands_still || has_run_dry(node, tick))
@@ -379,12 +382,17 @@ int64_t node_period_ns(const struct node *node) {
                                       : 0;
 }
 
+/* Feedback of receivers waits in its socket meanwhile. */
+constexpr int64_t REST_UNTIL_CALLED_NS = 200 * NS_PER_MS;
+
 int64_t node_rest_ns(const struct node *node) {
     constexpr int64_t PARTS_OF_LATENCY = 8;
     constexpr int64_t REST_MAX_NS = 20 * NS_PER_MS;
     constexpr int64_t REST_BETWEEN_PORTIONS_MAX_NS = 10 * NS_PER_MS;
     if (node->direction != AUDIO_INPUT || !node->started || !has_own_clock(node) || node->stream->never_idle)
         return 0;
+    if (node->will_call)
+        return REST_UNTIL_CALLED_NS;
     int64_t rest_ns = REST_MAX_NS;
     if (!atomic_load_explicit(&node->stands_still, memory_order_relaxed)) {
         rest_ns = node_period_ns(node);

@@ -38,6 +38,7 @@ struct node {
     struct meter meter;
     // media thread
     bool started, told_end;
+    bool will_call; /* device's clock: it stands still, and wakes the thread when it moves */
     int64_t start_ns;
     int64_t moved;       /* frames since start_ns, skipped ones included */
     int64_t covered_ns;  /* device's clock: the time up to which frames have been moved, by the system's */
@@ -71,7 +72,7 @@ void node_add_receive(struct node *node, struct link_receive *link);
 void node_set_delay_take(struct node *node, struct delay *delay);
 void node_tick(struct node *node, const struct tick *tick, struct poller *poller);
 /* How rarely it has to be ticked now; 0: at every tick. A device that is a source gives whole periods, and nothing between them;
- * one that stands still has only its feedback to look after. An eighth of the least target latency is how unevenly its sound may
+ * one that stands still has only its feedback to look after, and may wake the thread when it moves. An eighth of the least target latency is how unevenly its sound may
  * come. */
 int64_t node_rest_ns(const struct node *node);
 /* Time that has passed from then on and will not be caught up. */

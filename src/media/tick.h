@@ -6,6 +6,7 @@
 #include "media/notice.h"
 #include "transport/path.h"
 
+struct audio_call;
 struct clock;
 
 /*
@@ -28,7 +29,8 @@ struct tick {
     struct packet *packets; /* scratch, TICK_PACKETS of them */
     struct notices *notices;
     const struct stall_board *stalls;
-    const struct clock *clock; /* what time it really is; nullptr: now_ns */
+    const struct audio_call *wake; /* of the thread, for a device that stands still */
+    const struct clock *clock;     /* what time it really is; nullptr: now_ns */
 };
 
 /* Counters with one writer, read by others. */

@@ -7,6 +7,8 @@
  * What a thread sleeps on that has periodic work and can be woken: a timer and a wake-up, in one wait.
  * It keeps no account of time: whoever wakes looks at the clock and finds out what is due.
  *
+ * ticker_wake() never waits: also threads of devices may call it.
+ *
  * Life cycle: ticker_init → start/stop, wait … → ticker_finish. Threads: ticker_wake() any; the rest the one thread that
  * waits (init and finish while no thread uses it).
  */

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from support import process
 from support.client import stream_spec
 from support.pipewire import PipeWire, read_raw, write_raw
 from support.site import Site
@@ -129,8 +130,11 @@ def test_a_loudspeaker_nobody_plays_to_is_idle(desktops):
 
     first = wait_until(is_idle, 'the stream to be idle', deadline=60)
     assert 'To a' in first['conditions'][0]['message']
-    time.sleep(3)  # this is what is measured: what comes while nobody plays
+    rocd = desktops.site.daemons['b'].process.pid
+    woken = process.n_wakes(rocd, 'media-')
+    time.sleep(3)  # this is what is measured: what happens while nobody plays
     assert is_idle()['packets']['received'] == first['packets']['received']
+    assert process.n_wakes(rocd, 'media-') - woken < 45  # and not 300
 
     for _ in range(2):
         desktops.play(target)

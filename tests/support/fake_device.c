@@ -92,6 +92,13 @@ static ptrdiff_t device_due(struct audio_stream *stream) {
     return device->level < device->n_wanted ? (ptrdiff_t)(device->n_wanted - device->level) : 0;
 }
 
+static bool device_call_when_moving(struct audio_stream *stream, const struct audio_call *call) {
+    struct fake_device *device = of(stream);
+    if (device->can_call)
+        device->call = *call;
+    return device->can_call;
+}
+
 static size_t device_read(struct audio_stream *stream, float *frames, size_t n) {
     struct fake_device *device = of(stream);
     size_t n_real = n < device->level ? n : device->level;
@@ -147,6 +154,7 @@ void fake_device_init(struct fake_device *device, const struct clock *clock, boo
                       int64_t tick_ns, fake_signal signal) {
     static const struct audio_stream_ops INPUT = {.read = device_read,
                                                   .due = device_due,
+                                                  .call_when_moving = device_call_when_moving,
                                                   .latency_ns = device_latency_ns,
                                                   .xruns = device_xruns,
                                                   .period_frames = device_period_frames,
@@ -188,6 +196,10 @@ void fake_device_start(struct fake_device *device) {
     device->start_ns = clock_now_ns(device->clock);
     device->n_interrupts = 0;
     device->level = 0; /* it begins with an empty ring */
+    struct audio_call call = device->call;
+    device->call = (struct audio_call){};
+    if (call.fn)
+        call.fn(call.arg);
 }
 
 float fake_peaks(int64_t frame, uint32_t channel) {

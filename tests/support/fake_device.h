@@ -21,8 +21,10 @@ struct fake_device {
     bool is_input;
     double ppm;
     size_t quantum;
-    bool stands_still; /* set by fake_device_stop() and start */
-    bool mute_clock;   /* due says 0, as a driver does that has not noticed yet that the device stands still */
+    bool stands_still;      /* set by fake_device_stop() and start */
+    bool mute_clock;        /* due says 0, as a driver does that has not noticed yet that the device stands still */
+    bool can_call;          /* it can wake who uses it, as real ones do */
+    struct audio_call call; /* wished for, if it has an fn */
     fake_signal signal;
     float *ring; /* owned, n_capacity frames */
     size_t n_capacity, n_wanted, level, first;

@@ -2,12 +2,23 @@
 """What the system tells of a process that runs, and what it can be denied."""
 import os
 import resource
+from pathlib import Path
 
 
 def cpu_s(pid):
     with open(f'/proc/{pid}/stat') as f:
         fields = f.read().rsplit(')', 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def n_wakes(pid, name):
+    """How often threads whose name begins so have gone to sleep, since they began."""
+    n = 0
+    for task in Path(f'/proc/{pid}/task').iterdir():
+        if (task / 'comm').read_text().startswith(name):
+            status = dict(line.split(':', 1) for line in (task / 'status').read_text().splitlines())
+            n += int(status['voluntary_ctxt_switches'])
+    return n
 
 
 def n_files(pid):

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/ring.h"
+#include "os/ticker.h"
 #include "support/rt_guard.h"
 
 /* The guard bites: each kind of sin, in a process of its own. */
@@ -27,6 +28,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static struct ring ring;
+static struct ticker ticker;
 static void *volatile memory;
 static int set = -1;
 
@@ -119,6 +121,10 @@ static void use_a_ring(void) {
     ring_read(&ring, &byte, 1);
 }
 
+static void wake_a_thread(void) {
+    ticker_wake(&ticker);
+}
+
 /* Runs it as real-time code; what the process said, and how it ended. */
 static int end_of(void (*act)(void), char *said, size_t size) {
     int ends[2];
@@ -180,6 +186,7 @@ static void what_it_may_do_does_not(void **) {
     static char said[4096];
     assert_int_equal(WEXITSTATUS(end_of(use_a_ring, said, sizeof said)), 7);
     assert_int_equal(WEXITSTATUS(end_of(ask_for_events, said, sizeof said)), 7);
+    assert_int_equal(WEXITSTATUS(end_of(wake_a_thread, said, sizeof said)), 7);
     assert_string_equal(said, "");
 }
 
@@ -200,7 +207,7 @@ int main(void) {
         cmocka_unit_test(outside_all_is_allowed),
     };
     set = epoll_create1(EPOLL_CLOEXEC);
-    if (set < 0 || !ring_init(&ring, 1, 16))
+    if (set < 0 || !ring_init(&ring, 1, 16) || ticker_init(&ticker) != 0)
         return 99;
     return cmocka_run_group_tests_name("rt-guard", tests, nullptr, nullptr);
 }

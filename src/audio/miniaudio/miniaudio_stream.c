@@ -91,6 +91,10 @@ static ptrdiff_t stream_due(struct audio_stream *stream) {
     return device_end_due(&s->end, portion(s));
 }
 
+static bool stream_call_when_moving(struct audio_stream *stream, const struct audio_call *call) {
+    return device_end_call_when_moving(&((struct miniaudio_stream *)stream)->end, call);
+}
+
 static size_t stream_read(struct audio_stream *stream, float *frames, size_t n) {
     return device_end_read(&((struct miniaudio_stream *)stream)->end, frames, n);
 }
@@ -158,6 +162,7 @@ static void stream_close(struct audio_stream *stream) {
         ma_device_uninit(&s->device);
     }
     backend_close(s->context);
+    device_end_finish(&s->end);
     device_ring_finish(&s->ring);
     free(s);
 }
@@ -166,6 +171,7 @@ static const struct audio_stream_ops STREAM_OPS = {
     .read = stream_read,
     .write = stream_write,
     .due = stream_due,
+    .call_when_moving = stream_call_when_moving,
     .latency_ns = stream_latency_ns,
     .xruns = stream_xruns,
     .period_frames = stream_period_frames,

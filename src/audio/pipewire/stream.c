@@ -26,6 +26,10 @@ static ptrdiff_t stream_due(struct audio_stream *stream) {
     return device_end_due(&s->end, atomic_load_explicit(&s->rt->ring.portion_frames, memory_order_relaxed));
 }
 
+static bool stream_call_when_moving(struct audio_stream *stream, const struct audio_call *call) {
+    return device_end_call_when_moving(&((struct pipewire_stream *)stream)->end, call);
+}
+
 static size_t stream_read(struct audio_stream *stream, float *frames, size_t n) {
     return device_end_read(&((struct pipewire_stream *)stream)->end, frames, n);
 }
@@ -60,6 +64,7 @@ static void stream_close(struct audio_stream *stream) {
     struct pipewire_stream *s = (struct pipewire_stream *)stream;
     if (!s)
         return;
+    device_end_finish(&s->end); /* the callbacks of a virtual device go on */
     pw_thread_loop_lock(s->pw->thread);
     atomic_store_explicit(&s->rt->is_open, false, memory_order_release);
     s->line->is_open = false;
@@ -74,6 +79,7 @@ static const struct audio_stream_ops STREAM_OPS = {
     .read = stream_read,
     .write = stream_write,
     .due = stream_due,
+    .call_when_moving = stream_call_when_moving,
     .latency_ns = stream_latency_ns,
     .xruns = stream_xruns,
     .period_frames = stream_period_frames,
