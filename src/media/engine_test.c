@@ -491,6 +491,33 @@ static void time_that_is_skipped_is_blamed_on_the_machine(void **state) {
     assert_glitches(rig->engine, s->receive, status.lost_frames, 1u << GLITCH_STALL);
 }
 
+/* Its sender has gone on. */
+static void receiver_that_slept_is_at_its_target_again(void **state) {
+    struct rig *rig = *state;
+    struct engine *receiver = rig->engine, *other = new_engine(rig);
+    struct stream *s = new_stream(rig, other, fake_steady, 100, 0);
+    rig->other = other;
+    run(rig, 2000);
+    uint64_t lost = 0;
+    for (int sleep_ms = 1500; sleep_ms <= 5000; sleep_ms += 300) {
+        for (int i = 0; i < sleep_ms / 5; i++) {
+            loop_sim_run_until(&rig->sim, rig->sim.clock.now_ns + TICK_NS);
+            engine_step(other, rig->sim.clock.now_ns);
+            s->lossy->held_until_ns = rig->sim.clock.now_ns + TICK_NS;
+            (void)s->lossy->path.ops->receive(&s->lossy->path, nullptr, 0); /* a socket keeps what comes */
+        }
+        size_t before = s->sink.n;
+        run(rig, 3000);
+        struct engine_link_status status = status_of(receiver, s->receive);
+        assert_in_range(status.end_to_end_ns, 85 * NS_PER_MS, 115 * NS_PER_MS);
+        assert_in_range(fake_sink_zeros(&s->sink, before, s->sink.n, MS), 0, 120 * MS); /* beside what was left out */
+        assert_blame(status, "machine");
+        assert_glitches(receiver, s->receive, status.lost_frames - lost, 1u << GLITCH_STALL);
+        lost = status.lost_frames;
+        assert_int_equal(status.sessions, 1);
+    }
+}
+
 static void digital_silence_is_no_loss(void **state) {
     struct rig *rig = *state;
     struct stream *s = new_stream(rig, rig->engine, fake_silence, 100, 0.05);
@@ -791,6 +818,7 @@ int main(void) {
         TEST(stall_of_this_machine_is_caught_up),
         TEST(stall_of_the_receiver_loses_nothing),
         TEST(time_that_is_skipped_is_blamed_on_the_machine),
+        TEST(receiver_that_slept_is_at_its_target_again),
         TEST(digital_silence_is_no_loss),
         TEST(restarted_sender_is_heard_again),
         TEST(restarted_sender_is_back_in_time),

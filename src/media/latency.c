@@ -8,8 +8,10 @@
 constexpr int64_t WINDOW_NS = NS_PER_S;
 /* The source has left out time. */
 constexpr int64_t LEAP_NS = 100 * NS_PER_MS;
-/* A packet that came longer ago than this was not stamped by the clock it should be. */
+/* A packet that came longer ago than the first tells nothing: we stood still. Longer ago than the second, it was not stamped by the
+ * clock it should be. */
 constexpr int64_t STAMP_AGE_MAX_NS = NS_PER_S;
+constexpr int64_t STAMP_ABSURD_NS = 60 * NS_PER_S;
 constexpr int64_t KNOWN_MAX_NS = 15 * NS_PER_S;
 constexpr int64_t LATENCY_MAX_NS = 60 * NS_PER_S;
 
@@ -40,8 +42,10 @@ static bool take_ping(struct ping_exchange *pings, const struct packet *packet, 
     if (!ping_read(packet->data, packet->len, ret))
         return false;
     int64_t now_ns = now_of(tick), came_ns = packet->received_ns;
-    if (came_ns > now_ns || came_ns < now_ns - STAMP_AGE_MAX_NS)
+    if (!came_ns || came_ns > now_ns || came_ns < now_ns - STAMP_ABSURD_NS)
         came_ns = now_ns;
+    else if (came_ns < now_ns - STAMP_AGE_MAX_NS)
+        return false;
     ping_exchange_take(pings, ret, came_ns);
     return true;
 }

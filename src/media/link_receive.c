@@ -31,7 +31,7 @@ static enum err allocate(struct link_receive *link, const struct link_receive_co
     link->follows_drift = config->settings.latency_profile == CODEC_LATENCY_RESPONSIVE;
     if (!ring_init(&link->glitches, sizeof(struct glitch), LINK_GLITCHES_MAX))
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
-    if ((link->adapts || link->follows_drift) && !crossfade_init(&link->crossfade, config->n_max, &config->settings))
+    if (!crossfade_init(&link->crossfade, config->n_max, &config->settings))
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
     if (!link->gate || !link->held || !link->decoded || !link->fading || !link->frames)
         return err_set(reterr, ERR_NO_MEMORY, "out of memory: the stream cannot be received");
@@ -290,14 +290,22 @@ static int64_t take_portion_ns(struct link_receive *link, const struct tick *tic
     return link->portion_ns;
 }
 
-static void ask_for_second_decoder(struct link_receive *link, const struct tick *tick, struct adapt_decision wanted,
+/* false: not now. */
+static bool ask_for_second_decoder(struct link_receive *link, const struct tick *tick, struct adapt_decision wanted,
                                    int32_t sender_ppm) {
     if (link->latency_asked || link->awaiting_decoder || link->leaving || tick->now_ns < link->ask_again_ns)
-        return;
+        return false;
     link->wanted = wanted;
     link->wanted_sender_ppm = sender_ppm;
     link->latency_asked = true;
     notices_put(tick->notices, NOTICE_LINK_LATENCY, link->owner, nullptr);
+    return true;
+}
+
+/* One that is as the present one. */
+static bool ask_for_another(struct link_receive *link, const struct tick *tick, int32_t sender_ppm) {
+    struct adapt_decision same = {.cause = ADAPT_STAY, .target_ns = link->target_latency_ns};
+    return ask_for_second_decoder(link, tick, same, sender_ppm);
 }
 
 /* Asks for another latency where the arrivals of the last window call for it. */
@@ -314,7 +322,7 @@ static void adapt(struct link_receive *link, const struct tick *tick) {
     window.portion_ns = take_portion_ns(link, tick);
     struct adapt_decision decision = adapt_decide(&link->adapt, &window);
     if (decision.cause != ADAPT_STAY)
-        ask_for_second_decoder(link, tick, decision, link->sender_ppm);
+        (void)ask_for_second_decoder(link, tick, decision, link->sender_ppm);
 }
 
 /* Asks for a decoder that knows how the clocks differ, where the one in use does not. */
@@ -325,9 +333,15 @@ static void follow_drift(struct link_receive *link, const struct tick *tick) {
     if (tick->n_behind > 0)
         drift_restart(&link->drift); /* packets and frames of this time are made up for later */
     else if (drift_tick(&link->drift, tick->now_ns, &ppm))
-        ask_for_second_decoder(link, tick,
-                               (struct adapt_decision){.cause = ADAPT_STAY, .target_ns = link->target_latency_ns},
-                               (int32_t)ppm);
+        (void)ask_for_another(link, tick, (int32_t)ppm);
+}
+
+static void settle(struct link_receive *link, const struct tick *tick) {
+    if (!link->settle_ns || tick->now_ns < link->settle_ns)
+        return;
+    bool is_playing = link->fed && atomic_load_explicit(&link->playing, memory_order_relaxed);
+    if (!is_playing || ask_for_another(link, tick, link->sender_ppm))
+        link->settle_ns = 0;
 }
 
 void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder) {
@@ -349,7 +363,10 @@ static void take_second_decoder(struct link_receive *link, const struct tick *ti
     link->latency_asked = false;
     link->target_latency_ns = link->ledger.config.target_latency_ns = link->wanted.target_ns;
     gate_set_target_latency(link->gate, link->target_latency_ns);
-    adapt_changed(&link->adapt, link->target_latency_ns);
+    if (link->wanted.cause == ADAPT_STAY)
+        adapt_new_session(&link->adapt); /* another queue, and nothing else */
+    else
+        adapt_changed(&link->adapt, link->target_latency_ns);
     link->sender_ppm = link->wanted_sender_ppm;
     drift_corrected(&link->drift, link->sender_ppm);
 }
@@ -446,6 +463,7 @@ void link_receive_tick(struct link_receive *link, const struct tick *tick) {
     note_portion(link);
     adapt(link, tick);
     follow_drift(link, tick);
+    settle(link, tick);
     latency_receive_ping(&link->latency, link->path, tick);
 }
 
@@ -508,7 +526,10 @@ void link_receive_leave(struct link_receive *link, const struct tick *tick) {
     link->leaving_ns = tick->now_ns;
 }
 
-void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t from_ns) {
+void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t from_ns, int64_t now_ns) {
+    /* when what has gathered has been taken, and the session has begun anew if it had to */
+    constexpr int64_t SETTLES_NS = NS_PER_S;
+    link->settle_ns = now_ns + link->target_latency_ns + SETTLES_NS;
     if (atomic_load_explicit(&link->playing, memory_order_relaxed))
         ledger_skipped(&link->ledger, frames, from_ns);
 }

@@ -159,7 +159,7 @@ static void note_lateness(struct media_thread *thread, int64_t late_ns, int64_t 
     atomic_store_explicit(&stalls->end_ns, now_ns, memory_order_relaxed);
 }
 
-static int64_t skip_what_is_too_much(struct media_thread *thread, int64_t n_due) {
+static int64_t skip_what_is_too_much(struct media_thread *thread, int64_t n_due, int64_t now_ns) {
     int64_t n_most = CATCH_UP_MAX_NS / thread->config.tick_ns;
     if (n_due <= n_most)
         return n_due;
@@ -167,7 +167,7 @@ static int64_t skip_what_is_too_much(struct media_thread *thread, int64_t n_due)
     int64_t from_ns = thread->epoch_ns + (thread->n_ticks + 1) * tick_ns;
     thread->n_ticks += n_skipped;
     struct node *node;
-    list_for_each(node, &thread->nodes, in_thread) node_skip(node, from_ns, n_skipped * tick_ns);
+    list_for_each(node, &thread->nodes, in_thread) node_skip(node, from_ns, n_skipped * tick_ns, now_ns);
     return n_most;
 }
 
@@ -218,7 +218,7 @@ static void run_ticks(struct media_thread *thread, struct tick *tick, int64_t no
         thread->n_ticks += n_due - 1;
         n_due = 1;
     }
-    n_due = skip_what_is_too_much(thread, n_due);
+    n_due = skip_what_is_too_much(thread, n_due, now_ns);
     mark_ready(thread);
     while (n_due-- > 0) {
         thread->n_ticks++;

@@ -178,7 +178,7 @@ static void drain(struct node *node) {
     }
 }
 
-void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns) {
+void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns, int64_t now_ns) {
     if (!node->started)
         return;
     uint32_t rate_hz = node->stream->format.rate_hz;
@@ -190,7 +190,7 @@ void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns) {
                           memory_order_relaxed);
     struct link_receive *link;
     list_for_each(link, &node->receives, in_node)
-        link_receive_skip(link, (uint64_t)frames_in(skipped_ns, rate_hz), from_ns);
+        link_receive_skip(link, (uint64_t)frames_in(skipped_ns, rate_hz), from_ns, now_ns);
 }
 
 /* ---- links that leave ---- */

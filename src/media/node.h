@@ -75,6 +75,6 @@ void node_tick(struct node *node, const struct tick *tick, struct poller *poller
  * one that stands still has only its feedback to look after, and may wake the thread when it moves. An eighth of the least target latency is how unevenly its sound may
  * come. */
 int64_t node_rest_ns(const struct node *node);
-/* Time that has passed from then on and will not be caught up. */
-void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns);
+/* Time that has passed from then on and will not be caught up. It is now_ns, by the clock. */
+void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns, int64_t now_ns);
 void node_was_late(struct node *node, int64_t late_ns, bool whole_ticks);

@@ -13,7 +13,7 @@ import pytest
 
 from support import wav
 from support.site import Site
-from support.wait import wait_until
+from support.wait import wait_same, wait_until
 
 RATE_HZ = 48000
 TARGET_MS = 300
@@ -156,8 +156,12 @@ def test_sound_is_back_after_sleep(pair, who, most_s):
         if lengths[-1] <= most_s:
             break
     assert lengths[-1] <= most_s, f'after {lengths} s'
-    status = pair.status()
-    assert status['state'] in ('running', 'degraded'), status
-    end_to_end = status['latency_ms']['end_to_end']
-    assert end_to_end is None or end_to_end < TARGET_MS + 100, 'what had gathered is still in the queue'
+    assert pair.status()['state'] in ('running', 'degraded'), pair.status()
+
+    def off_ms():
+        """Figures that are not what they were before. The queue of libroc alone might take a minute to get right."""
+        latency = pair.status()['latency_ms']
+        return {name: latency[name] for name, usual in {'end_to_end': TARGET_MS, 'network': 0}.items()
+                if latency[name] is None or abs(latency[name] - usual) >= 50}
+    wait_same(off_ms, {}, 'the latency to be as before')
     assert resident_kb(daemon) < before_kb + 8192
