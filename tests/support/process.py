@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """What the system tells of a process that runs, and what it can be denied."""
 import os
+import re
 import resource
 from pathlib import Path
 
@@ -11,11 +12,11 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def n_wakes(pid, name):
-    """How often threads whose name begins so have gone to sleep, since they began."""
+def n_wakes(pid, pattern):
+    """How often threads of such names have gone to sleep, since they began."""
     n = 0
     for task in Path(f'/proc/{pid}/task').iterdir():
-        if (task / 'comm').read_text().startswith(name):
+        if re.fullmatch(pattern, (task / 'comm').read_text().strip()):
             status = dict(line.split(':', 1) for line in (task / 'status').read_text().splitlines())
             n += int(status['voluntary_ctxt_switches'])
     return n
