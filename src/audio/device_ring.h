@@ -18,9 +18,10 @@ struct clock;
  * is dropped, once, so that latency does not grow.
  *
  * Life cycle: device_ring_init() → device_ring_take() or give(), then moved(), at each callback → (no callback can come any
- * more) → device_ring_finish(). A device_end is begun when somebody uses the other end, and finished, as often as that happens.
- * Threads: take, give, moved: the device's. device_end_*: the media thread, but for device_end_xruns(), which may be called by
- * any, and device_end_finish(), which belongs to a worker. The figures may be read by any.
+ * more) → device_ring_finish(). A device_end is begun when somebody uses the other end, and finished, as often as that
+ * happens.
+ * Threads: take, give, moved: the device's. device_end_*: the media thread, but for device_end_xruns(), which may be called
+ * by any, and device_end_finish(), which belongs to a worker. The figures may be read by any.
  */
 enum device_call { DEVICE_CALL_NONE, DEVICE_CALL_WANTED, DEVICE_CALL_IS_MADE };
 

@@ -34,8 +34,8 @@ void device_ring_moved(struct device_ring *ring, uint32_t n) {
     atomic_store_explicit(&ring->portion_frames, n, memory_order_relaxed);
     count(&ring->n_frames, n);
     count(&ring->n_callbacks, 1);
-    atomic_thread_fence(
-        memory_order_seq_cst); /* with the one in device_end_call_when_moving(): one of us sees the other */
+    /* with the one in device_end_call_when_moving(): one of us sees the other */
+    atomic_thread_fence(memory_order_seq_cst);
     int wanted = DEVICE_CALL_WANTED;
     if (atomic_load_explicit(&ring->call_state, memory_order_relaxed) != wanted ||
         !atomic_compare_exchange_strong(&ring->call_state, &wanted, DEVICE_CALL_IS_MADE))

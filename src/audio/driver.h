@@ -71,9 +71,9 @@ struct audio_stream_ops {
      * then moved in this tick, however many. While an output stands still its sound is thrown away. */
     ptrdiff_t (*due)(struct audio_stream *stream);
     /* Media thread; same rules. After `due` has said AUDIO_STANDS_STILL: `call` shall be made, once, from the device's
-     * thread, when the device moves. `call` is copied, and not made any more when `close` has returned. false: it cannot be
-     * asked for now, or the device has moved meanwhile, and a call may come all the same. Optional: then `due` is asked again
-     * and again. */
+     * thread, when the device moves. `call` is copied, and not made any more when `close` has returned. false: nobody may
+     * count on a call (one is being made, or the device has moved meanwhile), though one may come. Optional: without it
+     * `due` is asked again and again. */
     bool (*call_when_moving)(struct audio_stream *stream, const struct audio_call *call);
     /* How long a frame takes between the ring and the air, ring included; -1: not known. Any thread. Optional. */
     int64_t (*latency_ns)(const struct audio_stream *stream);

@@ -8,8 +8,9 @@
 constexpr int64_t WINDOW_NS = NS_PER_S;
 /* The source has left out time. */
 constexpr int64_t LEAP_NS = 100 * NS_PER_MS;
-/* A packet that came longer ago than the first tells nothing: we stood still. Longer ago than the second, it was not stamped by the
- * clock it should be. */
+/* A packet that came longer ago than the first tells nothing: we stood still. Longer ago than the second, it was stamped by
+ * another clock than ours, as a socket's is on virtual time. (os/udp.c takes what is older than 5 s for just come; then the
+ * way is too long for ping.c to believe.) */
 constexpr int64_t STAMP_AGE_MAX_NS = NS_PER_S;
 constexpr int64_t STAMP_ABSURD_NS = 60 * NS_PER_S;
 constexpr int64_t KNOWN_MAX_NS = 15 * NS_PER_S;

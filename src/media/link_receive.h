@@ -23,7 +23,8 @@
  *
  * Where the latency adapts, arrivals are measured and a policy (adapt.h) is asked. What it wants is asked of the core, too:
  * a second decoder, which takes the place of the first by a crossfade. So it is where libroc's tuning is the responsive one,
- * and the clocks of both ends are found to differ (drift.h), and where time was left out: then the second has the same latency.
+ * and the clocks of both ends are found to differ (drift.h), and where time was left out: then the second has the same
+ * latency.
  *
  * Life cycle: link_receive_create (worker) → tick, swap_decoder (media thread) → link_receive_destroy (worker).
  * Threads: as said; counters, meter and gain are shared with the core.
@@ -122,6 +123,6 @@ void link_receive_swap_decoder(struct link_receive *link, const struct tick *tic
 /* The answer to NOTICE_LINK_LATENCY: a decoder of the wanted latency, or nullptr if there is none to be had. One of the two
  * decoders goes back to the core: the old one when the new one is heard, or the new one. */
 void link_receive_offer_decoder(struct link_receive *link, const struct tick *tick, struct codec_decoder *decoder);
-/* Time that nobody will ever ask sound for. Where the decoder's queue is afterwards is chance, as nobody knows how much of what came
- * meanwhile found room in the path, and libroc would take a minute to get it right: a second decoder does. */
+/* Time that nobody will ever ask sound for. Where the decoder's queue is afterwards is chance, as nobody knows how much of
+ * what came meanwhile found room in the path, and libroc would take a minute to get it right: a second decoder does. */
 void link_receive_skip(struct link_receive *link, uint64_t frames, int64_t from_ns, int64_t now_ns);

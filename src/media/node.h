@@ -72,8 +72,8 @@ void node_add_receive(struct node *node, struct link_receive *link);
 void node_set_delay_take(struct node *node, struct delay *delay);
 void node_tick(struct node *node, const struct tick *tick, struct poller *poller);
 /* How rarely it has to be ticked now; 0: at every tick. A device that is a source gives whole periods, and nothing between them;
- * one that stands still has only its feedback to look after, and may wake the thread when it moves. An eighth of the least target latency is how unevenly its sound may
- * come. */
+ * one that stands still has only its feedback to look after, and may wake the thread when it moves. An eighth of the least
+ * target latency is how unevenly its sound may come. */
 int64_t node_rest_ns(const struct node *node);
 /* Time that has passed from then on and will not be caught up. It is now_ns, by the clock. */
 void node_skip(struct node *node, int64_t from_ns, int64_t skipped_ns, int64_t now_ns);

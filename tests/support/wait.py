@@ -5,12 +5,12 @@ import time
 DEADLINE_S = 30.0
 
 
-def wait_until(condition, what='the condition', deadline=DEADLINE_S, pause=0.02):
-    """Calls condition() until it gives something true, which is returned."""
+def wait_until(condition, what='the condition', deadline=DEADLINE_S, pause=0.02, is_good=bool):
+    """Calls condition() until it gives something good, by default something true, which is returned."""
     end = time.monotonic() + deadline
     while True:
         value = condition()
-        if value:
+        if is_good(value):
             return value
         if time.monotonic() >= end:
             raise AssertionError(f'waited {deadline:.0f} s for {what} in vain; last seen: {value!r}')
@@ -19,14 +19,5 @@ def wait_until(condition, what='the condition', deadline=DEADLINE_S, pause=0.02)
 
 
 def wait_same(look, wanted, what='the condition', deadline=DEADLINE_S):
-    """Calls look() until it gives what is wanted; in vain, it tells what it gave last."""
-    last = None
-
-    def is_same():
-        nonlocal last
-        last = look()
-        return last == wanted
-    try:
-        wait_until(is_same, what, deadline)
-    except AssertionError:
-        raise AssertionError(f'waited {deadline:.0f} s for {what} in vain: wanted {wanted!r}, last seen: {last!r}') from None
+    """Calls look() until it gives what is wanted."""
+    return wait_until(look, f'{what} (wanted {wanted!r})', deadline, is_good=lambda value: value == wanted)

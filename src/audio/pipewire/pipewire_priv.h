@@ -243,8 +243,8 @@ bool volume_of(const struct graph_node *node, double *ret_volume, bool *ret_is_m
 double volume_cubic(const struct volume *volume);
 void volume_set(struct volume *volume, uint32_t n_channels, const struct volume_wish *wish);
 void volume_wish(struct graph_node *node, const struct volume_wish *wish);
-/* For a device that has just come: sends what is wished once more, as a suspended one tells nobody that another program has undone it.
- * To be followed by volume_changed(). */
+/* For a device that has just come: sends what is wished once more, as a suspended one tells nobody that another program has
+ * undone it. To be followed by volume_changed(). */
 void volume_insist(struct graph_node *node);
 /* It may have become known where the volume lives, or what it is: `source` has told its value. */
 enum volume_source { VOLUME_SOURCE_NONE, VOLUME_SOURCE_NODE, VOLUME_SOURCE_ROUTE };
